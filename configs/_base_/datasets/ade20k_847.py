@@ -1,0 +1,28 @@
+# ADE20K full with 847 classes (2000 val images), 16-bit labels written by
+# tools/dataset_converters/ade20k_847.py.
+dataset_type = 'ADE20K847Dataset'
+data_root = 'data/ade20k_847'
+# Aspect ratio is not kept; the model itself cuts windows (see its test_cfg).
+# The label is loaded after the resize: it is scored at its own size.
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(640, 640), keep_ratio=False),
+    dict(type='LoadWideAnnotations'),
+    dict(type='PackSegInputs')
+]
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        data_prefix=dict(
+            img_path='images/validation', seg_map_path='annotations/validation'),
+        pipeline=test_pipeline))
+test_dataloader = val_dataloader
+
+val_evaluator = dict(
+    type='OVIoUMetric', ignore_index=65535, seen='coco_stuff_171')
+test_evaluator = val_evaluator

@@ -1,0 +1,44 @@
+# The small drawn world: nothing on disk. The loaders also serve picture files.
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadWideAnnotations'),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackSegInputs')
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadWideAnnotations'),
+    dict(type='PackSegInputs')
+]
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        type='MiniWorldDataset', categories='mini-seen', num_pictures=100_000,
+        first_seed=10_000_000, pipeline=train_pipeline, ignore_index=65535))
+test_evaluator = dict(type='OVIoUMetric', ignore_index=65535, seen='mini-seen')
+val_evaluator = test_evaluator
+
+# All five of them: tools/test.py --benchmarks all
+benchmarks = {
+    name: dict(
+        dataloader=dict(
+            batch_size=4,
+            num_workers=0,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            dataset=dict(
+                type='MiniWorldDataset', categories=name, num_pictures=pictures,
+                pipeline=test_pipeline, ignore_index=65535)),
+        evaluator=test_evaluator)
+    for name, pictures in (('mini-847', 400), ('mini-459', 300), ('mini-150', 200),
+                           ('mini-59', 200), ('mini-20', 200))
+}
+test_dataloader = benchmarks['mini-847']['dataloader']
+val_dataloader = dict(
+    batch_size=4,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='MiniWorldDataset', categories='mini-150', num_pictures=60,
+        first_seed=5_000_000, pipeline=test_pipeline, ignore_index=65535))

@@ -1,0 +1,79 @@
+# A dataset of one's own, without writing code:
+#
+#     data/own/classes.txt            one class per line, synonyms separated by |
+#     data/own/images/train/a.jpg     pictures
+#     data/own/images/val/b.jpg
+#     data/own/labels/train/a.png     8-bit or palette PNG of the picture's size:
+#     data/own/labels/val/b.png       the line of the class counted from 0, or 255
+#
+# With more than 255 classes: 16-bit PNGs, 65535 instead of 255, here and in the
+# ignore_index of the model's loss. Set reduce_zero_label=True in the datasets if
+# the labels count the classes from 1 and 0 is unlabelled.
+dataset_type = 'TextVocabDataset'
+data_root = 'data/own'
+# Relative to data_root if it is there; a list of names works as well.
+vocabulary = 'classes.txt'
+img_suffix = '.jpg'
+ignore_index = 255
+crop_size = (384, 384)
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadWideAnnotations'),
+    # Short side 384, long side at most 1333.
+    dict(type='Resize', scale=(1333, 384), keep_ratio=True),
+    # Crops smaller than this are padded by the data preprocessor. RandomCrop has
+    # an ignore_index of its own (255), used only with cat_max_ratio < 1.
+    dict(type='RandomCrop', crop_size=crop_size),
+    dict(type='RandomFlip', prob=0.5),
+    dict(
+        type='PhotoMetricDistortion',
+        brightness_delta=32,
+        contrast_range=(0.5, 1.5),
+        saturation_range=(0.5, 1.5),
+        hue_delta=18),
+    dict(type='PackSegInputs')
+]
+# Aspect ratio is not kept; the model itself cuts windows (see its test_cfg).
+# The label is loaded after the resize: it is scored at its own size.
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(640, 640), keep_ratio=False),
+    dict(type='LoadWideAnnotations'),
+    dict(type='PackSegInputs')
+]
+train_dataloader = dict(
+    # One image on each of four GPUs.
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        vocabulary=vocabulary,
+        img_suffix=img_suffix,
+        data_prefix=dict(
+            img_path='images/train', seg_map_path='labels/train'),
+        ignore_index=ignore_index,
+        pipeline=train_pipeline))
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        vocabulary=vocabulary,
+        img_suffix=img_suffix,
+        data_prefix=dict(
+            img_path='images/val', seg_map_path='labels/val'),
+        ignore_index=ignore_index,
+        pipeline=test_pipeline))
+test_dataloader = val_dataloader
+
+# seen: the vocabulary trained on. Use the class file's path after training on
+# this dataset, 'coco_stuff_171' for a model trained on COCO-Stuff.
+val_evaluator = dict(
+    type='OVIoUMetric', ignore_index=ignore_index, seen='coco_stuff_171')
+test_evaluator = val_evaluator

@@ -1,0 +1,34 @@
+# DCP-CLIP on the mini CLIP of the small world (12 x 12 patches of 96-pixel pictures).
+clip = dict(model_name='mini-ViT-8', pretrained='miniworld')
+model = dict(
+    type='DCPCLIP',
+    data_preprocessor=dict(
+        type='OpenVocabDataPreProcessor',
+        mean=[122.771, 116.746, 104.094],
+        std=[68.501, 66.632, 70.323],
+        bgr_to_rgb=True),
+    backbone=dict(
+        type='CLIPVisionBackbone', out_indices=(1, 3), trainable='qv', **clip),
+    text_encoder=dict(type='CLIPTextEncoder', templates='miniworld', **clip),
+    selection=dict(theta=0.2),
+    neck=dict(
+        type='TextGuidedAlignment',
+        embed_dims=128,
+        num_templates=8,
+        cost_dims=32,
+        kernel_size=3,
+        num_self_heads=2,
+        mlp_ratio=2),
+    decode_head=dict(
+        type='SpatialEnhancedDecoder',
+        cost_dims=32,
+        shallow_dims=128,
+        window_size=6,
+        attention_grid=12,
+        similarity_dims=(8, 4),
+        skip_dims=(16, 16),
+        num_heads=2,
+        mlp_ratio=2),
+    vocabulary='mini-seen',
+    ignore_index=65535,
+    test_cfg=dict(mode='whole'))

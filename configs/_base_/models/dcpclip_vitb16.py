@@ -1,0 +1,35 @@
+# DCP-CLIP on OpenAI's CLIP ViT-B/16. Sizes the paper does not give are chosen so
+# that alignment and decoder have 15.7 M parameters at ViT-L/14.
+clip = dict(model_name='ViT-B-16', pretrained='openai')
+model = dict(
+    type='DCPCLIP',
+    data_preprocessor=dict(
+        type='OpenVocabDataPreProcessor',
+        mean=[122.771, 116.746, 104.094],
+        std=[68.501, 66.632, 70.323],
+        bgr_to_rgb=True),
+    backbone=dict(
+        type='CLIPVisionBackbone', out_indices=(3, 7), trainable='qv', **clip),
+    text_encoder=dict(type='CLIPTextEncoder', templates='imagenet', **clip),
+    selection=dict(theta=0.5),
+    neck=dict(
+        type='TextGuidedAlignment',
+        embed_dims=512,
+        num_templates=80,
+        cost_dims=128,
+        num_cross_layers=1,
+        guidance_cls='product',
+        guidance_prompt=True),
+    decode_head=dict(
+        type='SpatialEnhancedDecoder',
+        cost_dims=128,
+        shallow_dims=768,
+        num_layers=2,
+        window_size=12,
+        attention_grid=24,
+        loss_decode=dict(type='SelectedBCELoss', ignored='mask')),
+    vocabulary='coco_stuff_171',
+    ignore_index=255,
+    # Five views, as CAT-Seg tests: 2 x 2 windows of the 640 x 640 image and the whole.
+    test_cfg=dict(mode='slide', crop_size=(384, 384), stride=(256, 256),
+                  global_view=True))

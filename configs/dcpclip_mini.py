@@ -1,0 +1,11 @@
+# DCP-CLIP on the small drawn world: the run of `make demo`.
+_base_ = [
+    './_base_/models/dcpclip_mini.py',
+    './_base_/datasets/miniworld.py',
+    './_base_/schedules/schedule_mini.py',
+    './_base_/default_runtime.py',
+]
+custom_hooks = [
+    dict(type='VocabularyHook'),
+    dict(type='TagValidationHook', seen='mini-seen', top_k=5),
+]

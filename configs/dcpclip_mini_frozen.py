@@ -1,0 +1,8 @@
+# The training-free mode: the frozen mini CLIP with the same selection and the arg max
+# of the cosine.
+_base_ = './dcpclip_mini.py'
+model = dict(
+    backbone=dict(trainable='none'),
+    neck=None,
+    decode_head=dict(_delete_=True, type='CosineHead', trainable=False))
+custom_hooks = [dict(type='VocabularyHook')]

@@ -1,0 +1,17 @@
+from .benchmarks import (
+    ADE20K150Dataset,
+    ADE20K847Dataset,
+    COCOStuff171Dataset,
+    PascalContext59Dataset,
+    PascalContext459Dataset,
+    PascalVOC20Dataset,
+)
+from .loading import LoadWideAnnotations
+from .open_vocab import MissingDataError, OpenVocabMixin, TextVocabDataset
+
+__all__ = [
+    'ADE20K150Dataset', 'ADE20K847Dataset', 'COCOStuff171Dataset',
+    'LoadWideAnnotations', 'MissingDataError', 'OpenVocabMixin',
+    'PascalContext459Dataset', 'PascalContext59Dataset', 'PascalVOC20Dataset',
+    'TextVocabDataset'
+]

@@ -1,0 +1,180 @@
+"""What all datasets of this package share: a vocabulary and honest labels."""
+
+import os
+import os.path as osp
+from collections.abc import Sequence
+
+from mmengine.logging import print_log
+from mmseg.datasets import BaseSegDataset
+from mmseg.datasets.transforms import LoadAnnotations
+from mmseg.registry import DATASETS
+
+from ..data import LABEL_SETS
+from ..vocabulary import Vocabulary
+from .labels import WIDE_IGNORE, check_ignore_index
+
+
+class MissingDataError(FileNotFoundError):
+    """A folder or file of a dataset is missing.
+
+    Args:
+        path (str): What is missing.
+        advice (str): What to do about it.
+    """
+
+    def __init__(self, path: str, advice: str) -> None:
+        super().__init__(f'not found: {path}; {advice}')
+        self.path = path
+
+
+class OpenVocabMixin:
+    """Give a dataset of mmseg a :class:`Vocabulary`.
+
+    Put it before the mmseg class: ``class Mine(OpenVocabMixin, ADE20KDataset)``.
+    Folders, split files and the pairing of images and labels are checked when
+    the dataset is built, not when a worker opens the file.
+
+    Args:
+        vocabulary (str | Sequence, optional): The classes: a label set of the
+            package, a class file (relative to ``data_root`` if it is there), or
+            a list of entries. Defaults to the class attribute ``LABEL_SET``.
+        names (str): Wording of a label set, see ``Vocabulary.load``.
+        ignore_index (int, optional): Label value of pixels without a class.
+            Defaults to 255 up to 255 classes, else 65535.
+        skip_unlabelled (bool): Leave out images without a label file, and log
+            how many, instead of refusing the dataset.
+        kwargs: As for the mmseg class.
+
+    Raises:
+        ValueError: If ``ignore_index`` is a class id, if classes are given in
+            ``metainfo``, or if the pipeline would cut wide labels to 8 bits.
+        MissingDataError: If a folder, split file, image or label is missing.
+    """
+
+    LABEL_SET: str | None = None
+
+    def __init__(self,
+                 vocabulary: str | Sequence | None = None,
+                 names: str = 'default',
+                 ignore_index: int | None = None,
+                 skip_unlabelled: bool = False,
+                 metainfo: dict | None = None,
+                 **kwargs) -> None:
+        if metainfo and 'classes' in metainfo:
+            raise ValueError('classes are given as `vocabulary=[...]` (or a class '
+                             'file), not in `metainfo`')
+        self.vocabulary = self._load_vocabulary(
+            vocabulary or self.LABEL_SET, names, kwargs.get('data_root'))
+        if ignore_index is None:
+            ignore_index = 255 if len(self.vocabulary) <= 255 else WIDE_IGNORE
+        check_ignore_index(ignore_index, len(self.vocabulary))
+        self.skip_unlabelled = skip_unlabelled
+        super().__init__(
+            metainfo=(metainfo or {}) | self.vocabulary.metainfo,
+            ignore_index=ignore_index,
+            **kwargs)
+        # Not passed as metainfo: mmengine takes strings there for file names.
+        self._metainfo['vocabulary_digest'] = self.vocabulary.digest
+        narrow = [t for t in self.pipeline.transforms if type(t) is LoadAnnotations]
+        if narrow and max(len(self.vocabulary), ignore_index) > 255:
+            raise ValueError(
+                f'LoadAnnotations cuts labels to 8 bits, but {type(self).__name__} '
+                f'has {len(self.vocabulary)} classes and ignore_index='
+                f'{ignore_index}; use LoadWideAnnotations in the pipeline')
+
+    @staticmethod
+    def _load_vocabulary(source: str | Sequence | None, names: str,
+                         data_root: str | None) -> Vocabulary:
+        if source is None:
+            raise ValueError('give the classes: vocabulary=<a class file, a list of '
+                             f'names, or one of {", ".join(LABEL_SETS)}>')
+        if not isinstance(source, str):
+            return Vocabulary(list(source))
+        beside_data = osp.join(data_root or '', source)
+        return Vocabulary.load(
+            beside_data if osp.isfile(beside_data) else source, names=names)
+
+    @classmethod
+    def get_label_map(cls, new_classes: Sequence | None = None) -> None:
+        """The vocabulary names all classes of the labels: nothing to map."""
+        return None
+
+    def load_data_list(self) -> list[dict]:
+        """List images and labels and check that every file is there.
+
+        Returns:
+            list[dict]: As in mmseg, with ``ignore_index`` and ``num_classes``.
+        """
+        local = self.backend_args is None
+        if local:
+            self._check_folders()
+        data_list = super().load_data_list()
+        if not data_list:
+            raise MissingDataError(
+                osp.join(self.data_prefix['img_path'], f'*{self.img_suffix}'),
+                'check the folder and img_suffix')
+        if local:
+            data_list = self._check_pairs(data_list)
+        for info in data_list:
+            info.update(
+                ignore_index=self.ignore_index, num_classes=len(self.vocabulary))
+        return data_list
+
+    def _check_folders(self) -> None:
+        advice = ('set data_root, or see `python tools/check_data.py` for what to '
+                  f'run ({type(self).__name__})')
+        for key in ('img_path', 'seg_map_path'):
+            folder = self.data_prefix.get(key)
+            if folder and not osp.isdir(folder):
+                raise MissingDataError(folder, advice)
+        if self.ann_file and not osp.isfile(self.ann_file):
+            raise MissingDataError(self.ann_file, advice)
+
+    def _check_pairs(self, data_list: list[dict]) -> list[dict]:
+        # One listing per folder is far cheaper than a query per file.
+        listings: dict[str, set] = {}
+
+        def exists(path: str) -> bool:
+            folder, filename = osp.split(path)
+            if folder not in listings:
+                listings[folder] = set(
+                    os.listdir(folder)) if osp.isdir(folder) else set()
+            return filename in listings[folder]
+
+        absent = [i['img_path'] for i in data_list if not exists(i['img_path'])]
+        if absent:
+            raise MissingDataError(
+                absent[0], f'{len(absent)} of {len(data_list)} images are missing: '
+                f'complete the download or correct {self.ann_file}')
+        labelled = [
+            info for info in data_list
+            if 'seg_map_path' not in info or exists(info['seg_map_path'])
+        ]
+        skipped = len(data_list) - len(labelled)
+        if skipped and not (self.skip_unlabelled and labelled):
+            first = next(info for info in data_list if info not in labelled)
+            raise MissingDataError(
+                first['seg_map_path'],
+                f'{skipped} of {len(data_list)} images have no label: run the '
+                'converter, or set skip_unlabelled=True to leave them out')
+        if skipped:
+            print_log(f'{type(self).__name__}: {skipped} of {len(data_list)} images '
+                      'have no label and are left out', 'current')
+        return labelled
+
+
+@DATASETS.register_module()
+class TextVocabDataset(OpenVocabMixin, BaseSegDataset):
+    """A folder of images, a folder of label PNGs and a file of class names.
+
+    The pixel value of a label is the line of its class in the file, counted
+    from 0; unlabelled pixels are 255 (65535 in 16-bit PNGs for more than 255
+    classes). An image and its label share the name up to the suffix.
+
+    Args:
+        vocabulary (str | Sequence): The class file, or a list of entries.
+        kwargs: See :class:`OpenVocabMixin` and mmseg's ``BaseSegDataset``.
+    """
+
+    def __init__(self, vocabulary: str | Sequence, **kwargs) -> None:
+        super().__init__(vocabulary=vocabulary, **kwargs)

@@ -1,0 +1,3 @@
+from .hooks import TagValidationHook, VocabularyHook
+
+__all__ = ['TagValidationHook', 'VocabularyHook']

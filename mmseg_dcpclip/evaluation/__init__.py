@@ -1,0 +1,6 @@
+from .ov_iou_metric import OVIoUMetric
+from .scores import class_scores, count_pixels, harmonic_mean, summarize
+
+__all__ = [
+    'OVIoUMetric', 'class_scores', 'count_pixels', 'harmonic_mean', 'summarize'
+]

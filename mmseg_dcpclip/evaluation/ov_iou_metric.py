@@ -1,0 +1,203 @@
+"""The metric of the open-vocabulary benchmarks."""
+
+import json
+import os.path as osp
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.logging import MMLogger, print_log
+from mmseg.evaluation import IoUMetric
+from mmseg.registry import METRICS
+from prettytable import PrettyTable
+
+from ..datasets.labels import (
+    check_ignore_index,
+    check_label_ids,
+    write_atomic,
+    write_label,
+)
+from ..vocabulary import Vocabulary, digest_of, match_names
+from .scores import class_scores, count_pixels, summarize
+
+
+@METRICS.register_module()
+class OVIoUMetric(IoUMetric):
+    """IoU by both rules in use, over all, seen and unseen classes.
+
+    Results, in percent: ``mIoU``, ``seen_mIoU``, ``unseen_mIoU`` and ``hIoU``
+    (their harmonic mean) by the GT-present rule; the same with ``_union`` by
+    the rule of mmseg's IoUMetric; ``aAcc`` and ``mAcc``. See
+    :mod:`mmseg_dcpclip.evaluation.scores`. Pixels are counted in integers, one
+    small table per image, so the result does not depend on the batch size or
+    the number of processes.
+
+    Args:
+        ignore_index (int): Label value of the pixels not scored.
+        seen (str | Sequence[str], optional): The vocabulary trained on: a name
+            or file for ``Vocabulary.load``, or a list of names. None leaves
+            the seen and unseen scores out.
+        match (str): How class names are compared with it: 'name' or 'concept',
+            see :func:`mmseg_dcpclip.vocabulary.match_names`.
+        out_json (str, optional): File for the scores, the counts of each class
+            and the digest of the vocabulary.
+        output_dir (str, optional): Folder for the predictions as PNG: 8 bits up
+            to 255 classes, else 16.
+        format_only (bool): Only write the predictions; needs no labels.
+        collect_device (str): 'cpu' or 'gpu', where processes meet.
+        prefix (str, optional): Put before the names of the results.
+
+    Raises:
+        ValueError: If the ignore index is a class id, an image has no label, or
+            a label does not fit the prediction or the vocabulary.
+    """
+
+    def __init__(self,
+                 ignore_index: int = 255,
+                 seen: str | Sequence[str] | None = 'coco_stuff_171',
+                 match: str = 'name',
+                 out_json: str | None = None,
+                 output_dir: str | None = None,
+                 format_only: bool = False,
+                 collect_device: str = 'cpu',
+                 prefix: str | None = None) -> None:
+        super().__init__(
+            ignore_index=ignore_index,
+            output_dir=output_dir,
+            format_only=format_only,
+            collect_device=collect_device,
+            prefix=prefix)
+        if seen is not None:
+            seen = Vocabulary.load(seen) if isinstance(seen, str) else Vocabulary(
+                list(seen))
+        self.seen = seen
+        self.match = match
+        self.out_json = out_json
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Count one batch.
+
+        Args:
+            data_batch (dict): A batch of data, not used.
+            data_samples (Sequence[dict]): Outputs of the model, each with
+                ``pred_sem_seg`` and ``gt_sem_seg``, (1, H, W) each.
+        """
+        num_classes = len(self.dataset_meta['classes'])
+        check_ignore_index(self.ignore_index, num_classes)
+        for sample in data_samples:
+            # Kept as integers: a cast to uint8 would fold ids above 255.
+            pred = sample['pred_sem_seg']['data'].squeeze(0).long()
+            if not self.format_only:
+                label = self._label_of(sample, pred, num_classes)
+                counts = count_pixels(pred, label, num_classes, self.ignore_index)
+                classes = torch.nonzero(counts.sum(0)).squeeze(1)
+                # Row 0 holds the class ids of the columns.
+                self.results.append(
+                    torch.cat([classes[None], counts[:, classes]]).numpy())
+            if self.output_dir is not None:
+                self._save(sample, pred, num_classes)
+
+    def _label_of(self, sample: dict, pred: torch.Tensor,
+                  num_classes: int) -> torch.Tensor:
+        path = sample.get('seg_map_path') or sample.get('img_path', 'the image')
+        if 'gt_sem_seg' not in sample:
+            raise ValueError(f'{path} has no label to score against; add the label, '
+                             'or set format_only=True to write predictions only')
+        label = sample['gt_sem_seg']['data'].squeeze(0).long()
+        if label.shape != pred.shape:
+            raise ValueError(
+                f'the label of {path} is {tuple(label.shape)}, the prediction '
+                f'{tuple(pred.shape)} (rows, columns); image and label must have '
+                'the same size, and the label must not be resized in the test '
+                'pipeline')
+        check_label_ids(label.cpu().numpy(), num_classes, self.ignore_index, path)
+        return label.to(pred.device)
+
+    def _save(self, sample: dict, pred: torch.Tensor, num_classes: int) -> None:
+        name = osp.splitext(osp.basename(sample['img_path']))[0]
+        # Back to the values of the labels on disk, as IoUMetric does.
+        shift = int(bool(sample.get('reduce_zero_label', False)))
+        write_label(
+            osp.join(self.output_dir, f'{name}.png'),
+            pred.cpu().numpy() + shift,
+            wide=num_classes > 255)
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Add up the images and score.
+
+        Args:
+            results (list): One int64 array of shape (4, n) per image.
+
+        Returns:
+            dict[str, float]: See the class; percent, rounded to 0.01.
+        """
+        logger = MMLogger.get_current_instance()
+        if self.format_only:
+            logger.info(f'predictions are saved to {self.output_dir}')
+            return {}
+        names = self.dataset_meta['classes']
+        counts = np.zeros((3, len(names)), dtype=np.int64)
+        for table in results:
+            counts[:, table[0]] += table[1:]
+        seen = None if self.seen is None else match_names(
+            names, self.seen.names, self.match)
+        summary = {
+            key: 100 * value
+            for key, value in summarize(counts, seen).items()
+        }
+        self._print_classes(names, counts, logger)
+        if self.out_json:
+            report = self._report(names, counts, seen, summary, len(results))
+            text = json.dumps(report, indent=1, ensure_ascii=False)
+            Path(self.out_json).parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(self.out_json, text.encode('utf-8'))
+            logger.info(f'scores of each class are saved to {self.out_json}')
+        return {key: round(value, 2) for key, value in summary.items()}
+
+    def _print_classes(self, names: Sequence[str], counts: np.ndarray,
+                       logger: MMLogger) -> None:
+        table = PrettyTable()
+        table.add_column('Class', list(names))
+        for key, values in class_scores(counts).items():
+            table.add_column(key, np.round(100 * values, 2))
+        print_log(f'per class results:\n{table.get_string()}', logger)
+        present = int((counts[2] > 0).sum())
+        both = int((counts[1:].sum(0) > 0).sum())
+        print_log(
+            f'mIoU: {present} of {len(names)} classes, those with ground truth; '
+            f'mIoU_union: {both} classes, those with ground truth or predictions',
+            logger)
+
+    def _report(self, names: Sequence[str], counts: np.ndarray,
+                seen: np.ndarray | None, summary: dict, num_images: int) -> dict:
+        """Everything behind the scores, in plain types; undefined is None."""
+        meta = self.dataset_meta
+        digest = meta.get('vocabulary_digest') or digest_of([[n] for n in names])
+        defined = {
+            key: None if np.isnan(value) else value
+            for key, value in summary.items()
+        }
+        scores = class_scores(counts)
+        classes = []
+        for i, name in enumerate(names):
+            right, predicted, truth = (int(count) for count in counts[:, i])
+            iou, acc = (None if np.isnan(scores[key][i]) else 100 * scores[key][i]
+                        for key in ('IoU', 'Acc'))
+            classes.append(
+                dict(
+                    id=i, name=name, seen=None if seen is None else bool(seen[i]),
+                    IoU=iou, Acc=acc, right=right, predicted=predicted,
+                    ground_truth=truth))
+        return dict(
+            vocabulary_digest=digest,
+            images=num_images,
+            ignore_index=self.ignore_index,
+            seen_from=None if self.seen is None else self.seen.origin,
+            seen_match=self.match,
+            rules=dict(
+                mIoU='mean over the classes with ground-truth pixels',
+                mIoU_union='mean over the classes with ground-truth pixels or '
+                'with predictions on labelled pixels'),
+            scores=defined,
+            classes=classes)

@@ -1,0 +1,109 @@
+"""The small world as an mmseg dataset: pictures are drawn when asked for."""
+
+from typing import List, Optional
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS, TRANSFORMS
+
+from ..datasets.open_vocab import OpenVocabMixin
+from .draw import SIDE, Difficulty, draw_picture
+from .splits import CATEGORIES
+from .surfaces import NAMES
+
+# The loaders of a pipeline and what takes their places.
+DRAWN = {
+    'LoadImageFromFile': 'DrawMiniWorldPicture',
+    'LoadAnnotations': 'DrawMiniWorldLabel',
+    'LoadWideAnnotations': 'DrawMiniWorldLabel',
+}
+
+
+@TRANSFORMS.register_module()
+class DrawMiniWorldPicture(BaseTransform):
+    """Draws what ``LoadImageFromFile`` would read.
+
+    Required keys: mini_world (arguments of the drawing).
+
+    Added keys: img (uint8 [H, W, 3] in BGR, as mmcv reads files), img_shape,
+    ori_shape, mini_label.
+    """
+
+    def transform(self, results: dict) -> dict:
+        world = results['mini_world']
+        rng = np.random.default_rng(world['seed'])
+        picture, label = draw_picture(rng, world['pool'], world['side'],
+                                      world['difficulty'])
+        results['img'] = np.ascontiguousarray(picture[..., ::-1])
+        results['img_shape'] = results['ori_shape'] = picture.shape[:2]
+        results['mini_label'] = np.searchsorted(world['pool'], label)
+        return results
+
+
+@TRANSFORMS.register_module()
+class DrawMiniWorldLabel(BaseTransform):
+    """Adds the label map that belongs to the drawn picture.
+
+    Added keys: gt_seg_map (int64 [H, W], places in the vocabulary), seg_fields.
+    """
+
+    def transform(self, results: dict) -> dict:
+        results['gt_seg_map'] = results['mini_label']
+        results.setdefault('seg_fields', []).append('gt_seg_map')
+        return results
+
+
+@DATASETS.register_module()
+class MiniWorldDataset(OpenVocabMixin, BaseSegDataset):
+    """Drawn pictures of some categories of the small world.
+
+    The loaders of the pipeline (``LoadImageFromFile`` and the label loaders) are
+    replaced by drawing, so that one pipeline serves the dataset and picture files.
+    Picture i is always the same.
+
+    Args:
+        categories: ``'mini-seen'`` (training), a benchmark (``'mini-20'`` to
+            ``'mini-847'``) or ``'mini-all'``.
+        num_pictures: Length of the dataset.
+        first_seed: Seed of picture 0; picture i has ``first_seed + i``.
+        side: Height and width in pixels.
+        difficulty: Fields of :class:`~.draw.Difficulty` to change.
+        pipeline: As in mmseg.
+        kwargs: As in mmseg.
+
+    Raises:
+        ValueError: There is no such set of categories.
+    """
+
+    def __init__(self,
+                 categories: str = 'mini-seen',
+                 num_pictures: int = 1000,
+                 first_seed: int = 0,
+                 side: int = SIDE,
+                 difficulty: Optional[dict] = None,
+                 pipeline: Optional[List[dict]] = None,
+                 **kwargs) -> None:
+        if categories not in CATEGORIES:
+            raise ValueError(f'no categories {categories!r}; known: '
+                             f'{", ".join(CATEGORIES)}')
+        self.pool = CATEGORIES[categories]
+        self.num_pictures = num_pictures
+        self.first_seed = first_seed
+        self.side = side
+        self.difficulty = Difficulty(**(difficulty or {}))
+        pipeline = [dict(t, type=DRAWN.get(t['type'], t['type']))
+                    for t in pipeline or []]
+        kwargs.setdefault('vocabulary', [NAMES[i] for i in self.pool])
+        super().__init__(pipeline=pipeline, **kwargs)
+        self._metainfo['dataset_name'] = categories
+
+    def load_data_list(self) -> List[dict]:
+        """One entry per picture; nothing is drawn yet."""
+        return [
+            dict(img_path=f'{self._metainfo.get("dataset_name", "mini")}-{seed}.png',
+                 label_map=None, reduce_zero_label=False, seg_fields=[],
+                 mini_world=dict(seed=seed, pool=self.pool, side=self.side,
+                                 difficulty=self.difficulty))
+            for seed in range(self.first_seed, self.first_seed + self.num_pictures)
+        ]

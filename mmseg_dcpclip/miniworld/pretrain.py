@@ -1,0 +1,259 @@
+"""Pretrains the mini CLIP on drawn pictures and their captions.
+
+Three contrasts on pictures of the captioned categories only:
+
+- [CLS] against the caption of the picture (CLIP, arXiv 2103.00020);
+- [CLS] against one-phrase captions, a softmax over all captioned phrases;
+- patches against phrases: the image side of a phrase is the mean of the patch
+  features weighted by their own similarity to it (PACL, arXiv 2212.04994).
+
+A phrase that is in the picture is never a negative of another one there.
+"""
+
+import argparse
+import math
+import time
+from pathlib import Path
+from typing import List, Sequence, Tuple
+
+import numpy as np
+import open_clip
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .captions import TEMPLATES, caption
+from .draw import Difficulty, draw_picture
+from .splits import CAPTIONED, NEVER_CAPTIONED
+from .surfaces import NAMES
+
+CONFIG = Path(__file__).with_name('mini_vit_8.json')
+MEAN = torch.tensor([122.77, 116.75, 104.09])
+STD = torch.tensor([68.50, 66.63, 70.32])
+PATCH_TEMPERATURE = 10.0
+MIN_PIXELS = 30  # a category with fewer visible pixels is not worth a word
+
+# (share of the pictures, side, batch, difficulty): few large things first.
+STAGES = (
+    (0.62, 48, 192, Difficulty(fields=(1, 2), things=(1, 2), radius=(0.15, 0.30),
+                               clutter=(1, 4))),
+    (0.23, 64, 128, Difficulty(fields=(1, 2), things=(1, 3), radius=(0.11, 0.25),
+                               clutter=(2, 6))),
+    (0.15, 96, 64, Difficulty()),
+)
+
+
+def build_clip() -> open_clip.CLIP:
+    """The mini CLIP in open_clip's own architecture, random weights."""
+    open_clip.add_model_config(CONFIG)
+    return open_clip.create_model(CONFIG.stem)
+
+
+def draw_batch(rng: np.random.Generator, size: int, side: int, difficulty: Difficulty
+               ) -> Tuple[Tensor, Tensor, List[str]]:
+    """Draw pictures with the captions of what can be seen in them.
+
+    Returns:
+        tuple: normalised pictures [size, 3, side, side], presence of each captioned
+        category, bool [size, 800], and one caption per picture.
+    """
+    pictures, captions = [], []
+    present = torch.zeros(size, len(CAPTIONED), dtype=torch.bool)
+    column = {category: i for i, category in enumerate(CAPTIONED)}
+    for i in range(size):
+        picture, label = draw_picture(rng, CAPTIONED, side, difficulty)
+        ids, counts = np.unique(label, return_counts=True)
+        ids = [int(c) for c, n in zip(ids, counts) if n >= MIN_PIXELS]
+        present[i, [column[c] for c in ids]] = True
+        pictures.append(picture)
+        captions.append(caption(rng, ids))
+    batch = torch.from_numpy(np.stack(pictures)).float()
+    return ((batch - MEAN) / STD).permute(0, 3, 1, 2), present, captions
+
+
+def image_features(clip: open_clip.CLIP, pictures: Tensor) -> Tuple[Tensor, Tensor]:
+    """Unit [CLS] [B, D] and patch features [B, N, D] at any picture size."""
+    visual = clip.visual
+    x = visual.conv1(pictures)
+    grid = x.shape[-2:]
+    table = visual.positional_embedding
+    side = math.isqrt(len(table) - 1)
+    patches = table[1:].T.reshape(1, -1, side, side)
+    if grid != (side, side):
+        patches = F.interpolate(patches, grid, mode='bicubic', antialias=False)
+    x = x.flatten(2).transpose(1, 2) + patches.flatten(2).transpose(1, 2)
+    first = (visual.class_embedding + table[0]).expand(len(x), 1, -1)
+    x = visual.transformer(visual.ln_pre(torch.cat([first, x], 1)))
+    x = F.normalize((visual.ln_post(x) @ visual.proj).float(), dim=-1)
+    return x[:, 0], x[:, 1:]
+
+
+def text_features(clip: open_clip.CLIP, tokens: Tensor) -> Tensor:
+    """Unit text features [T, D]; tokens are cut to the longest text."""
+    length = int((tokens != 0).sum(1).max())
+    tokens = tokens[:, :length]
+    x = clip.token_embedding(tokens) + clip.positional_embedding[:length]
+    x = clip.transformer(x, attn_mask=clip.attn_mask[:length, :length])
+    x = clip.ln_final(x[torch.arange(len(x)), tokens.argmax(1)])
+    return F.normalize((x @ clip.text_projection).float(), dim=-1)
+
+
+def phrase_loss(scores: Tensor, present: Tensor) -> Tensor:
+    """Contrast each phrase of a picture with the phrases that are not in it.
+
+    Args:
+        scores: Logits [B, K].
+        present: Which phrases are in which picture, bool [B, K].
+
+    Returns:
+        Tensor: mean cross-entropy over the pairs that are present.
+    """
+    others = scores.masked_fill(present, -1e4).logsumexp(1, keepdim=True)
+    return F.softplus(others - scores)[present].mean()
+
+
+def contrast(clip: open_clip.CLIP, pictures: Tensor, present: Tensor,
+             caption_tokens: Tensor, phrase_tokens: Tensor) -> Tensor:
+    """The sum of the three contrasts of this module."""
+    cls, patches = image_features(clip, pictures)
+    captions = text_features(clip, caption_tokens)
+    phrases = text_features(clip, phrase_tokens)
+    scale = clip.logit_scale.exp()
+
+    target = torch.arange(len(cls))
+    logits = scale * cls @ captions.T
+    caption_loss = (F.cross_entropy(logits, target) +
+                    F.cross_entropy(logits.T, target)) / 2
+    cls_loss = phrase_loss(scale * cls @ phrases.T, present)
+
+    similarity = patches @ phrases.T  # [B, N, K]
+    weight = (PATCH_TEMPERATURE * similarity).softmax(1)
+    pooled = scale * (weight * similarity).sum(1)  # [B, K]
+    patch_loss = phrase_loss(pooled, present) + phrase_loss(pooled.T, present.T)
+    return 0.5 * caption_loss + cls_loss + patch_loss
+
+
+class UsedTokens:
+    """Trains the token table for used rows only; the rest keeps its first values."""
+
+    def __init__(self, clip: open_clip.CLIP, tokens: Tensor) -> None:
+        self.clip = clip
+        self.table = clip.token_embedding.weight.detach().clone()
+        self.rows = tokens.unique()
+        self.index = torch.zeros(len(self.table), dtype=torch.long)
+        self.index[self.rows] = torch.arange(len(self.rows))
+        clip.token_embedding = nn.Embedding.from_pretrained(
+            self.table[self.rows], freeze=False)
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """Row numbers in the small table; [SOT] and [EOT] keep their order."""
+        return self.index[tokens]
+
+    def full_table(self, rows: Tensor) -> Tensor:
+        table = self.table.clone()
+        table[self.rows] = rows
+        return table
+
+
+@torch.no_grad()
+def patch_accuracy(clip: open_clip.CLIP, phrase_tokens: Tensor, pool: Sequence[int],
+                   pictures: int = 100, side: int = 96) -> dict:
+    """Share of right patches and of pictures whose [CLS] names something present."""
+    rng = np.random.default_rng(5)
+    text = text_features(clip, phrase_tokens)
+    right = total = top = 0
+    for _ in range(pictures):
+        picture, label = draw_picture(rng, pool, side)
+        x = ((torch.from_numpy(picture).float() - MEAN) / STD).permute(2, 0, 1)[None]
+        cls, patches = image_features(clip, x)
+        grid = side // 8
+        cells = label.reshape(grid, 8, grid, 8).transpose(0, 2, 1, 3).reshape(-1, 64)
+        truth = np.array([np.bincount(c).argmax() for c in cells])
+        guess = (patches[0] @ text.T).argmax(-1).numpy()
+        right += (guess == truth).sum()
+        total += len(truth)
+        top += int((cls @ text.T).argmax()) in label
+    return dict(patches=float(right / total), cls=top / pictures)
+
+
+def pretrain(pictures: int, out: Path, seed: int = 0, lr: float = 1.5e-3) -> None:
+    """Train on a number of pictures and write open_clip weights in half precision.
+
+    Args:
+        pictures: How many pictures to draw.
+        out: A ``.safetensors`` path.
+        seed: Seed of weights and pictures.
+        lr: Highest learning rate (linear warm-up, cosine to zero).
+    """
+    from safetensors.torch import save_file
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed + 1000)
+    clip = build_clip()
+    tokenize = open_clip.get_tokenizer(CONFIG.stem)
+    phrases = {t: tokenize([t.format(NAMES[c]) for c in CAPTIONED]) for t in TEMPLATES}
+    never = [NAMES[c] for c in NEVER_CAPTIONED]
+    used = UsedTokens(clip, torch.cat([*phrases.values(), tokenize([', and']),
+                                       tokenize(never)]))
+    everything = used(tokenize(NAMES))
+
+    decay = [p for p in clip.parameters() if p.ndim > 1]
+    rest = [p for p in clip.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW([dict(params=decay, weight_decay=0.05),
+                                   dict(params=rest, weight_decay=0.0)], lr=lr,
+                                  betas=(0.9, 0.98))
+    average = torch.optim.swa_utils.AveragedModel(
+        clip, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998))
+
+    start, step, drawn, loss_sum, told = time.time(), 0, 0, 0.0, time.time()
+    while (share := drawn / pictures) < 1:
+        passed = 0.0
+        for stage_share, side, size, difficulty in STAGES:  # noqa: B007
+            passed += stage_share
+            if share < passed:
+                break
+        rate = lr * min(1, (step + 1) / 200) * 0.5 * (1 + math.cos(math.pi * share))
+        for group in optimizer.param_groups:
+            group['lr'] = rate
+        batch, present, captions = draw_batch(rng, size, side, difficulty)
+        frame = TEMPLATES[rng.integers(len(TEMPLATES))]
+        loss = contrast(clip, batch, present, used(tokenize(captions)),
+                        used(phrases[frame]))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(clip.parameters(), 1.0)
+        optimizer.step()
+        with torch.no_grad():
+            clip.logit_scale.clamp_(max=math.log(100))
+        average.update_parameters(clip)
+        step, drawn, loss_sum = step + 1, drawn + size, loss_sum + loss.item()
+        if step % 100 == 0:
+            rates = patch_accuracy(average.module, everything, range(len(NAMES)), 20)
+            print(f'{(time.time() - start) / 60:5.1f} min  step {step}  {drawn} pictures '
+                  f'({100 * size / (time.time() - told):.0f}/s)  '
+                  f'loss {loss_sum / 100:.3f}  scale {clip.logit_scale.exp():.1f}  '
+                  f'patches right {rates["patches"]:.3f}  [CLS] {rates["cls"]:.2f}',
+                  flush=True)
+            loss_sum, told = 0.0, time.time()
+
+    state = {k: v.detach().clone() for k, v in average.module.state_dict().items()}
+    state['token_embedding.weight'] = used.full_table(state['token_embedding.weight'])
+    save_file({k: v.half().contiguous() for k, v in state.items()}, out)
+    rates = patch_accuracy(average.module, everything, range(len(NAMES)), 300)
+    hidden = patch_accuracy(average.module, everything, NEVER_CAPTIONED, 100)
+    print(f'{drawn} pictures, wrote {out} ({out.stat().st_size / 1e6:.1f} MB): patches '
+          f'right {rates["patches"]:.3f}, never captioned {hidden["patches"]:.3f}, '
+          f'[CLS] names something present {rates["cls"]:.2f}')
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description='Pretrain the mini CLIP.')
+    parser.add_argument('--pictures', type=int, default=240_000)
+    parser.add_argument('--out', type=Path,
+                        default=CONFIG.with_name('mini_vit_8.safetensors'))
+    parser.add_argument('--seed', type=int, default=0)
+    args = parser.parse_args()
+    pretrain(args.pictures, args.out, args.seed)
+
+
+if __name__ == '__main__':
+    main()

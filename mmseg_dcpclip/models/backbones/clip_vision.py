@@ -1,0 +1,202 @@
+"""CLIP's image encoder as an mmseg backbone."""
+
+from typing import List, Optional, Sequence, Tuple, Union
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from ..clip.features import CLIPFeatures
+from ..clip.layers import (freeze_all_but, load_tower, resize_position_embedding,
+                           set_quick_gelu, split_attention)
+from ..clip.loading import CLIPWeights, build_tower, load_clip_weights, wants_quick_gelu
+
+
+@MODELS.register_module()
+class CLIPVisionBackbone(BaseModule):
+    """The image tower of any CLIP ViT of open_clip.
+
+    Two ways to use it:
+
+    - for DCP-CLIP (``plain=False``): :meth:`forward` returns
+      :class:`~mmseg_dcpclip.models.clip.CLIPFeatures`;
+    - for stock mmseg heads (``plain=True``): it returns a tuple of token maps of the
+      blocks in ``out_indices``, all at 1 / patch size; nothing behind the last of
+      these blocks is run or trained.
+
+    Weights are read by :meth:`init_weights` (which the Runner calls before training)
+    or come with a checkpoint; the activation that they need is stored with them.
+
+    Args:
+        model_name: A ViT of open_clip, for example ``'ViT-B-16'``,
+            ``'ViT-L-14-336'``; or ``'mini-ViT-8'``.
+        pretrained: A tag of open_clip (``'openai'``), a file, or None for random
+            weights.
+        out_indices: Blocks whose token maps are returned, counted from 0. For
+            DCP-CLIP the shallow features F_v, for example (3, 7) of 12.
+        plain: Return a tuple of maps for stock heads.
+        trainable: ``'none'``, ``'qv'`` (weights of the q and v projections, the
+            paper's lineage), ``'attention'`` or ``'all'``.
+        input_size: (height, width) in pixels to which images are resized first.
+            None: the nearest multiple of the patch size.
+        patch_tokens: How the last block makes patch features: ``'attention'``, its
+            plain output, or ``'value'``, its value path only (MaskCLIP).
+        quick_gelu: Overrules what is known of the weights' activation.
+        init_cfg: As in mmengine.
+    """
+
+    def __init__(self,
+                 model_name: str = 'ViT-B-16',
+                 pretrained: Optional[str] = None,
+                 out_indices: Sequence[int] = (3, 7),
+                 plain: bool = False,
+                 trainable: str = 'qv',
+                 input_size: Optional[Tuple[int, int]] = None,
+                 patch_tokens: str = 'attention',
+                 quick_gelu: Optional[bool] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        if patch_tokens not in ('attention', 'value'):
+            raise ValueError("patch_tokens must be 'attention' or 'value', got "
+                             f'{patch_tokens!r}')
+        self.model_name = model_name
+        self.pretrained = pretrained
+        self.plain = plain
+        self.patch_tokens = patch_tokens
+        self.input_size = input_size
+        self.quick_gelu_option = quick_gelu
+
+        gelu = wants_quick_gelu(model_name) if quick_gelu is None else quick_gelu
+        self.visual = build_tower(model_name, 'visual', gelu)
+        split_attention(self.visual.transformer)
+        # In the state dict, so that a checkpoint restores the activation as well.
+        self.register_buffer('quick_gelu', torch.tensor(gelu))
+        self.patch_size = self.visual.conv1.kernel_size
+        self.embed_dims = self.visual.conv1.out_channels
+        self.joint_dims = self.visual.proj.shape[1]
+
+        num_blocks = len(self.blocks)
+        self.out_indices = tuple(i + num_blocks if i < 0 else i for i in out_indices)
+        if any(not 0 <= i < num_blocks for i in self.out_indices):
+            raise ValueError(f'out_indices {tuple(out_indices)} do not fit the '
+                             f'{num_blocks} blocks of {model_name}')
+        freeze_all_but(self, self.visual.transformer, trainable)
+        if plain:  # What is never run must not wait for gradients (DDP).
+            for block in self.blocks[max(self.out_indices) + 1:]:
+                block.requires_grad_(False)
+            self.visual.ln_post.requires_grad_(False)
+            self.visual.proj.requires_grad_(False)
+
+    @property
+    def blocks(self) -> torch.nn.ModuleList:
+        return self.visual.transformer.resblocks
+
+    def init_weights(self) -> None:
+        """Read the pretrained weights, if any."""
+        super().init_weights()
+        if self.pretrained is not None:
+            self.load_clip(load_clip_weights(self.model_name, self.pretrained,
+                                             self.quick_gelu_option))
+
+    def load_clip(self, weights: CLIPWeights) -> None:
+        """Take the image tower of loaded weights.
+
+        Raises:
+            ValueError: They belong to another architecture.
+        """
+        state = dict(weights.visual)
+        table, own = state.get('positional_embedding'), self.visual.positional_embedding
+        if table is not None and table.shape[1] == own.shape[1]:
+            side = round((len(own) - 1)**0.5)
+            state['positional_embedding'] = resize_position_embedding(
+                table, (side, side))
+        load_tower(self.visual, state, f'{weights.source!r} for {self.model_name}')
+        self._set_quick_gelu(weights.quick_gelu)
+
+    def _set_quick_gelu(self, quick_gelu: bool) -> None:
+        self.quick_gelu.fill_(quick_gelu)
+        set_quick_gelu(self.visual.transformer, quick_gelu)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args,
+                              **kwargs) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        set_quick_gelu(self.visual.transformer, bool(self.quick_gelu))
+
+    def forward(self, images: Tensor, with_attention: bool = False
+                ) -> Union[CLIPFeatures, Tuple[Tensor, ...]]:
+        """Encode images.
+
+        Args:
+            images: Normalised RGB, [B, 3, H, W]; any size.
+            with_attention: Also return the last block's attention (A_CLIP); not in
+                plain mode.
+
+        Returns:
+            CLIPFeatures, or with ``plain`` a tuple of maps [B, W, h, w].
+        """
+        x = self._patches(images)
+        grid = tuple(x.shape[-2:])
+        x = self._embed(x)
+        maps: List[Tensor] = []
+        last = max(self.out_indices) + 1 if self.plain else len(self.blocks) - 1
+        for i, block in enumerate(self.blocks[:last]):
+            x = block(x)
+            if i in self.out_indices:
+                maps.append(_token_map(x, grid))
+        if self.plain:
+            return tuple(maps)
+
+        before = x
+        x, attention = self._last_block(before, with_attention)
+        if len(self.blocks) - 1 in self.out_indices:
+            maps.append(_token_map(x, grid))
+        patches = x[:, 1:]
+        if self.patch_tokens == 'value':
+            patches = self._value_tokens(before[:, 1:])
+        return CLIPFeatures(
+            cls=self._project(x[:, 0]), patch=self._project(patches), grid=grid,
+            shallow=tuple(maps),
+            attention=None if attention is None else attention[:, 1:, 1:])
+
+    def _patches(self, images: Tensor) -> Tensor:
+        """Resize if need be and embed patches, [B, W, h, w]."""
+        size = self.input_size or tuple(
+            max(1, round(n / p)) * p for n, p in zip(images.shape[-2:], self.patch_size))
+        if tuple(images.shape[-2:]) != tuple(size):
+            images = F.interpolate(images, tuple(size), mode='bilinear',
+                                   align_corners=False)
+        return self.visual.conv1(images)
+
+    def _embed(self, x: Tensor) -> Tensor:
+        """Add [CLS] and positions, [B, 1 + N, W]."""
+        table = resize_position_embedding(self.visual.positional_embedding, x.shape[-2:])
+        x = x.flatten(2).transpose(1, 2)
+        first = self.visual.class_embedding.to(x.dtype).expand(len(x), 1, -1)
+        x = torch.cat([first, x], dim=1) + table.to(x.dtype)
+        return self.visual.ln_pre(self.visual.patch_dropout(x))
+
+    def _last_block(self, x: Tensor, with_attention: bool
+                    ) -> Tuple[Tensor, Optional[Tensor]]:
+        block = self.blocks[-1]
+        if not with_attention:
+            return block(x), None
+        normed = block.ln_1(x)
+        out, attention = block.attn(normed, normed, normed, need_weights=True)
+        x = x + block.ls_1(out)
+        return x + block.ls_2(block.mlp(block.ln_2(x))), attention
+
+    def _value_tokens(self, x: Tensor) -> Tensor:
+        """Patch tokens through the last block's value path, [B, N, W]."""
+        block = self.blocks[-1]
+        return block.attn.value_path(block.ln_1(x))
+
+    def _project(self, x: Tensor) -> Tensor:
+        """Tokens [..., W] into the joint space [..., D]."""
+        return self.visual.ln_post(x) @ self.visual.proj
+
+
+def _token_map(x: Tensor, grid: Tuple[int, int]) -> Tensor:
+    """Patch tokens [B, 1 + N, W] as a map [B, W, h, w]."""
+    return x[:, 1:].transpose(1, 2).unflatten(2, grid)

@@ -1,0 +1,160 @@
+"""What this project changes inside open_clip's transformer blocks.
+
+- :class:`CLIPAttention` keeps q, k and v apart, so that q and v can be trained
+  while k stays frozen (as CAT-Seg, arXiv 2303.11797, fine-tunes CLIP).
+- :func:`set_quick_gelu` switches the activation of the MLPs.
+"""
+
+from typing import Dict, Mapping, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from open_clip.transformer import QuickGELU
+from torch import Tensor, nn
+
+
+class CLIPAttention(nn.Module):
+    """Multi-head self-attention with separate q, k and v projections.
+
+    It is called as ``nn.MultiheadAttention`` (batch first) by open_clip's blocks.
+
+    Args:
+        dims: Width of the tokens.
+        num_heads: Heads; must divide ``dims``.
+    """
+
+    def __init__(self, dims: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.q_proj = nn.Linear(dims, dims)
+        self.k_proj = nn.Linear(dims, dims)
+        self.v_proj = nn.Linear(dims, dims)
+        self.out_proj = nn.Linear(dims, dims)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor,
+                need_weights: bool = False, attn_mask: Optional[Tensor] = None
+                ) -> Tuple[Tensor, Optional[Tensor]]:
+        """Attend.
+
+        Args:
+            query: [B, L, dims].
+            key: [B, S, dims].
+            value: [B, S, dims].
+            need_weights: Also return the attention; slower.
+            attn_mask: Additive mask [L, S].
+
+        Returns:
+            tuple: Tokens [B, L, dims], and attention averaged over heads [B, L, S]
+            or None.
+        """
+        q, k, v = (proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+                   for proj, x in ((self.q_proj, query), (self.k_proj, key),
+                                   (self.v_proj, value)))
+        if not need_weights:
+            x = F.scaled_dot_product_attention(q, k, v, attn_mask)
+            return self.out_proj(x.transpose(1, 2).flatten(2)), None
+        weights = q @ k.transpose(-2, -1) * q.shape[-1]**-0.5
+        if attn_mask is not None:
+            weights = weights + attn_mask
+        weights = weights.softmax(-1)
+        x = (weights @ v).transpose(1, 2).flatten(2)
+        return self.out_proj(x), weights.mean(1)
+
+    def value_path(self, value: Tensor) -> Tensor:
+        """Each token's own value without attention (MaskCLIP, arXiv 2112.01071)."""
+        return self.out_proj(self.v_proj(value))
+
+
+def split_attention(transformer: nn.Module) -> None:
+    """Give every block of an open_clip transformer a :class:`CLIPAttention`."""
+    for block in transformer.resblocks:
+        old = block.attn
+        block.attn = CLIPAttention(old.embed_dim, old.num_heads)
+        block.attn.load_state_dict(split_qkv_keys(old.state_dict()))
+        # Blocks of open_clip < 2.24 hand over tokens first.
+    transformer.batch_first = True
+
+
+def split_qkv_keys(state: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+    """Rename ``in_proj_*`` of nn.MultiheadAttention to q, k and v projections."""
+    split = {}
+    for key, value in state.items():
+        head, dot, name = key.rpartition('.')
+        if name in ('in_proj_weight', 'in_proj_bias'):
+            kind = name.removeprefix('in_proj_')
+            for letter, part in zip('qkv', value.chunk(3)):
+                split[f'{head}{dot}{letter}_proj.{kind}'] = part.clone()
+        else:
+            split[key] = value
+    return split
+
+
+def set_quick_gelu(transformer: nn.Module, quick_gelu: bool) -> None:
+    """Set the activation of all MLPs: QuickGELU (OpenAI's weights) or GELU."""
+    for block in transformer.resblocks:
+        block.mlp.gelu = QuickGELU() if quick_gelu else nn.GELU()
+
+
+def freeze_all_but(module: nn.Module, transformer: nn.Module, trainable: str) -> None:
+    """Freeze a CLIP tower except for what is to be tuned.
+
+    Args:
+        module: The tower.
+        transformer: Its blocks.
+        trainable: ``'none'``; ``'qv'``: the weights of the q and v projections;
+            ``'attention'``: all of the attention layers; ``'all'``.
+
+    Raises:
+        ValueError: Another word.
+    """
+    if trainable not in ('none', 'qv', 'attention', 'all'):
+        raise ValueError("trainable must be 'none', 'qv', 'attention' or 'all', got "
+                         f'{trainable!r}')
+    module.requires_grad_(trainable == 'all')
+    for block in transformer.resblocks:
+        if trainable == 'attention':
+            block.attn.requires_grad_(True)
+        elif trainable == 'qv':
+            block.attn.q_proj.weight.requires_grad_(True)
+            block.attn.v_proj.weight.requires_grad_(True)
+
+
+def resize_position_embedding(table: Tensor, grid: Tuple[int, int]) -> Tensor:
+    """Interpolate the position embedding of a square ViT to another grid.
+
+    Args:
+        table: [1 + n * n, W]: first the [CLS] position, then n rows of n patches.
+        grid: Rows and columns wanted.
+
+    Returns:
+        Tensor: [1 + rows * columns, W]; the table itself where the grid is n x n.
+    """
+    side = round((len(table) - 1)**0.5)
+    if (side, side) == tuple(grid):
+        return table
+    patches = table[1:].T.reshape(1, -1, side, side).float()
+    patches = F.interpolate(patches, grid, mode='bicubic', align_corners=False)
+    return torch.cat([table[:1], patches[0].flatten(1).T.to(table)])
+
+
+def load_tower(tower: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
+    """Load the weights of one tower, all of them or none.
+
+    Args:
+        tower: Its blocks hold :class:`CLIPAttention` layers.
+        state: open_clip's keys.
+        what: Names weights and model in the error.
+
+    Raises:
+        ValueError: Keys are missing or of another shape; names some.
+    """
+    own, state = tower.state_dict(), split_qkv_keys(state)
+    missing = [k for k in own if k not in state]
+    unfit = [f'{k} {tuple(state[k].shape)} for {tuple(v.shape)}'
+             for k, v in own.items() if k in state and state[k].shape != v.shape]
+    if missing or unfit:
+        raise ValueError(
+            f'{what}: these are weights of another model; {len(missing)} of {len(own)} '
+            f'keys are missing {missing[:3]}, {len(unfit)} have another shape '
+            f'{unfit[:3]}')
+    tower.load_state_dict({k: state[k] for k in own})

@@ -1,0 +1,207 @@
+"""Finds and reads CLIP weights in the forms that are around.
+
+A model is named as in open_clip ('ViT-B-16', 'ViT-L-14-336'), its weights by a
+pretrained tag of open_clip ('openai', 'laion2b_s34b_b88k') or by a file in
+open_clip's or OpenAI's form. Nothing touches the network before
+:func:`load_clip_weights` is called with a tag.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Mapping, Optional
+
+import open_clip
+import torch
+from open_clip.pretrained import download_pretrained, get_pretrained_cfg
+from torch import Tensor
+
+from ...miniworld import MINI_CLIP_CONFIG, MINI_CLIP_WEIGHTS
+
+# Models and weights that come with this package, beside those of open_clip.
+PACKAGED_MODELS = {'mini-ViT-8': MINI_CLIP_CONFIG}
+PACKAGED_WEIGHTS = {('mini-ViT-8', 'miniworld'): MINI_CLIP_WEIGHTS}
+
+# Scalars that OpenAI's state dicts carry and no other form does.
+OPENAI_KEYS = ('input_resolution', 'context_length', 'vocab_size')
+
+
+@dataclass
+class CLIPWeights:
+    """What a CLIP checkpoint holds.
+
+    Attributes:
+        visual: State dict of the image tower, keys without prefix.
+        text: State dict of the text tower, keys without prefix.
+        logit_scale: exp of the learned scale (100 for OpenAI's models).
+        quick_gelu: Whether these weights were trained with QuickGELU.
+        source: Tag or file, for messages.
+    """
+    visual: Dict[str, Tensor]
+    text: Dict[str, Tensor]
+    logit_scale: float
+    quick_gelu: bool
+    source: str
+
+
+def clip_config(model_name: str) -> dict:
+    """The architecture of a CLIP model.
+
+    Args:
+        model_name: A name of open_clip, ``'mini-ViT-8'``, or a path of an
+            open_clip model config (``.json``).
+
+    Returns:
+        dict: open_clip's model config (``embed_dim``, ``vision_cfg``,
+        ``text_cfg``, sometimes ``quick_gelu``).
+
+    Raises:
+        ValueError: There is no such model, or it is no CLIP ViT with a [CLS] token
+            and open_clip's own text transformer.
+    """
+    if model_name in PACKAGED_MODELS or model_name.endswith('.json'):
+        path = Path(PACKAGED_MODELS.get(model_name, model_name))
+        if not path.is_file():
+            raise ValueError(f'no such CLIP model config: {path}')
+        config = json.loads(path.read_text(encoding='utf-8'))
+    else:
+        config = open_clip.get_model_config(model_name)
+    if config is None:
+        raise ValueError(
+            f'open_clip has no model {model_name!r}; its ViTs: ' +
+            ', '.join(n for n in open_clip.list_models() if n.startswith('ViT-')))
+    vision, text = config['vision_cfg'], config['text_cfg']
+    unfit = [key for key in ('timm_model_name', 'attentional_pool',
+                             'final_ln_after_pool') if vision.get(key)]
+    unfit += [key for key in ('hf_model_name', 'embed_cls', 'no_causal_mask')
+              if text.get(key)]
+    if unfit or not isinstance(vision.get('layers'), int) or vision.get(
+            'pool_type', 'tok') != 'tok':
+        raise ValueError(
+            f'{model_name!r} is not a CLIP ViT with a [CLS] token and a causal text '
+            f'transformer ({", ".join(unfit) or "image tower"}); use a ViT-* model')
+    return config
+
+
+def build_tower(model_name: str, tower: str, quick_gelu: bool) -> torch.nn.Module:
+    """Build one tower of a CLIP model with random weights.
+
+    Args:
+        model_name: As in :func:`clip_config`.
+        tower: ``'visual'`` or ``'text'``.
+        quick_gelu: Activation of the MLPs.
+
+    Returns:
+        nn.Module: open_clip's ``VisionTransformer`` or ``TextTransformer``.
+    """
+    config = clip_config(model_name)
+    vision, text = dict(config['vision_cfg']), dict(config['text_cfg'])
+    # The other tower is built as small as can be and dropped.
+    if tower == 'visual':
+        text = dict(context_length=1, vocab_size=1, width=8, heads=1, layers=1)
+    else:
+        vision = dict(image_size=1, patch_size=1, width=8, head_width=8, layers=1)
+    clip = open_clip.CustomTextCLIP(
+        embed_dim=config['embed_dim'], vision_cfg=vision, text_cfg=text,
+        quick_gelu=quick_gelu)
+    return getattr(clip, tower)
+
+
+def wants_quick_gelu(model_name: str) -> bool:
+    """Whether the model's own config asks for QuickGELU."""
+    return bool(clip_config(model_name).get('quick_gelu', False))
+
+
+def load_clip_weights(model_name: str, pretrained: str,
+                      quick_gelu: Optional[bool] = None) -> CLIPWeights:
+    """Read CLIP weights from a tag or a file.
+
+    Args:
+        model_name: As in :func:`clip_config`.
+        pretrained: A pretrained tag of open_clip, ``'miniworld'`` for
+            ``'mini-ViT-8'``, or a path of a file: open_clip's or OpenAI's form,
+            TorchScript, pickle or safetensors.
+        quick_gelu: The activation the weights were trained with. None: known from
+            the tag, from OpenAI's form, or from the model's config.
+
+    Returns:
+        CLIPWeights: Both towers in float32.
+
+    Raises:
+        FileNotFoundError: A path is given and there is no such file.
+        ValueError: There is no such tag, or the file holds no CLIP weights.
+        RuntimeError: The weights of a tag cannot be downloaded.
+    """
+    path, tag_quick_gelu = _locate(model_name, pretrained)
+    state, from_openai = _read(path)
+    if quick_gelu is None:
+        quick_gelu = tag_quick_gelu or from_openai or wants_quick_gelu(model_name)
+
+    visual = {k[7:]: v.float() for k, v in state.items() if k.startswith('visual.')}
+    text = {(k[5:] if k.startswith('text.') else k): v.float()
+            for k, v in state.items()
+            if not k.startswith('visual.') and k not in ('logit_scale', 'logit_bias')}
+    if 'proj' not in visual or 'token_embedding.weight' not in text:
+        raise ValueError(f'{path} holds no CLIP weights: expected the keys visual.proj '
+                         f'and token_embedding.weight, found {len(state)} others')
+    scale = float(torch.as_tensor(state['logit_scale']).float().exp())
+    return CLIPWeights(visual, text, scale, quick_gelu, str(pretrained))
+
+
+def _locate(model_name: str, pretrained: str) -> tuple:
+    """Path of the weights, and whether the tag asks for QuickGELU."""
+    if (model_name, pretrained) in PACKAGED_WEIGHTS:
+        return Path(PACKAGED_WEIGHTS[model_name, pretrained]), False
+    path = Path(pretrained).expanduser()
+    if path.is_file():
+        return path, False
+    if path.suffix or len(path.parts) > 1:
+        raise FileNotFoundError(f'no such file with CLIP weights: {pretrained}')
+    config = get_pretrained_cfg(model_name, pretrained)
+    if not config:
+        tags = open_clip.list_pretrained_tags_by_model(model_name)
+        tags += [tag for name, tag in PACKAGED_WEIGHTS if name == model_name]
+        raise ValueError(f'{model_name} has no pretrained weights {pretrained!r}; '
+                         f'known: {", ".join(tags) or "none"}, or a path of a file')
+    try:
+        return Path(download_pretrained(config)), bool(config.get('quick_gelu'))
+    except Exception as error:
+        raise RuntimeError(
+            f'cannot get the weights {pretrained!r} of {model_name} '
+            f'({type(error).__name__}): on a machine with network run "python -c '
+            f'\'import open_clip; print(open_clip.download_pretrained(open_clip.'
+            f'get_pretrained_cfg("{model_name}", "{pretrained}")))\'", copy the printed '
+            'file here and set pretrained=<its path>') from error
+
+
+def _read(path: Path) -> tuple:
+    """State dict of a file, and whether it has OpenAI's form."""
+    try:
+        if path.suffix == '.safetensors':
+            from safetensors.torch import load_file
+            return load_file(str(path)), False
+        with path.open('rb') as file:
+            is_zip = file.read(2) == b'PK'
+        if is_zip and _is_torchscript(path):
+            module = torch.jit.load(str(path), map_location='cpu')
+            return _drop_openai_keys(module.state_dict())
+        checkpoint = torch.load(str(path), map_location='cpu', weights_only=True)
+    except Exception as error:
+        raise ValueError(f'{path} cannot be read as CLIP weights: {error}') from error
+    if isinstance(checkpoint, Mapping):
+        checkpoint = checkpoint.get('state_dict', checkpoint)
+    if not isinstance(checkpoint, Mapping):
+        raise ValueError(f'{path} holds a {type(checkpoint).__name__}, no state dict')
+    state = {key.removeprefix('module.'): v for key, v in checkpoint.items()}
+    return _drop_openai_keys(state)
+
+
+def _is_torchscript(path: Path) -> bool:
+    import zipfile
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith('constants.pkl') for name in archive.namelist())
+
+
+def _drop_openai_keys(state: Mapping[str, Tensor]) -> tuple:
+    from_openai = all(key in state for key in OPENAI_KEYS)
+    return {k: v for k, v in state.items() if k not in OPENAI_KEYS}, from_openai

@@ -1,0 +1,47 @@
+"""Normalises images without padding them to one size."""
+
+from typing import Any, Dict
+
+import torch
+from mmseg.models import SegDataPreProcessor
+from mmseg.registry import MODELS
+
+
+@MODELS.register_module()
+class OpenVocabDataPreProcessor(SegDataPreProcessor):
+    """mmseg's data preprocessor for images of mixed sizes.
+
+    Padding would change what CLIP sees, so images of different sizes are handed on
+    as a list; the segmentor groups them by size. Images of one size are stacked as
+    usual. Arguments as in mmseg; those that pad are not used.
+
+    Raises:
+        ValueError: An image without pixels or not of three channels.
+    """
+
+    def forward(self, data: dict, training: bool = False) -> Dict[str, Any]:
+        """Convert channels and normalise.
+
+        Args:
+            data: ``inputs`` (images [3, H, W] or one tensor) and ``data_samples``.
+            training: Unused; nothing differs.
+
+        Returns:
+            dict: ``inputs`` as [B, 3, H, W], or a list of [3, H, W] where sizes
+            differ, and ``data_samples``.
+        """
+        data = self.cast_data(data)
+        images = []
+        for image in data['inputs']:
+            if image.ndim != 3 or image.shape[0] != 3 or not image.numel():
+                raise ValueError('expected images of shape [3, H, W] with pixels, got '
+                                 f'{tuple(image.shape)}')
+            if self._channel_conversion:
+                image = image[[2, 1, 0]]
+            image = image.float()
+            if self._enable_normalize:
+                image = (image - self.mean) / self.std
+            images.append(image)
+        if len({image.shape for image in images}) == 1:
+            images = torch.stack(images)
+        return dict(inputs=images, data_samples=data.get('data_samples'))

@@ -1,0 +1,41 @@
+"""The cost volume between patches and selected categories (inside Eq. 6)."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..clip.features import CLIPFeatures
+from ..selection import Pairs
+
+
+@dataclass
+class AlignedFeatures:
+    """Per-category maps of a batch, flat over all (image, category) pairs.
+
+    Attributes:
+        similarity: Cosine averaged over templates (F_sim), [M, 1, h, w].
+        cost: Cost volume features F_cv (Eq. 6), [M, D_c, h, w].
+        refined: F_cv after alignment (behind Eq. 12), [M, D_c, h, w].
+    """
+    similarity: Tensor
+    cost: Tensor
+    refined: Tensor
+
+
+def cost_volume(features: CLIPFeatures, text: Tensor, pairs: Pairs) -> Tensor:
+    """Cosine of every patch and every prompt of the selected categories.
+
+    Args:
+        features: F_patch [B, N, D] on a grid of h x w.
+        text: Unit embeddings of the selected categories, [M, P, D].
+        pairs: M pairs.
+
+    Returns:
+        Tensor: [M, P, h, w].
+    """
+    patch = F.normalize(features.patch, dim=-1)
+    # One product per image: pairs of different images share nothing.
+    volume = [t.flatten(0, 1) @ p.T for p, t in zip(patch, text.split(pairs.counts))]
+    return torch.cat(volume).view(*text.shape[:2], *features.grid)

@@ -1,0 +1,242 @@
+"""Text-guided alignment (Sec. III-B, Eq. 6-12)."""
+
+from typing import Optional, Union
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn.bricks.transformer import FFN
+from mmengine.model import BaseModule, ModuleList
+from mmengine.model.weight_init import trunc_normal_
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from ..clip.features import CLIPFeatures
+from ..selection import Pairs
+from .cost_volume import AlignedFeatures, cost_volume
+
+
+class TextualGuidance(BaseModule):
+    """T_g of Eq. 7: embeddings adjusted to the image.
+
+    Args:
+        dims: D, width of the joint space.
+        cls: How F_cls . E_SC enters: ``'product'`` element by element (D values, as
+            in ZegCLIP, arXiv 2212.03588), ``'logit'`` their sum (one value), or None.
+        prompt: Whether to add the learnable prompt P, one vector for all categories.
+    """
+
+    def __init__(self, dims: int, cls: Optional[str] = 'product',
+                 prompt: bool = True) -> None:
+        super().__init__()
+        if cls not in ('product', 'logit', None):
+            raise ValueError("guidance_cls must be 'product', 'logit' or None, got "
+                             f'{cls!r}')
+        self.cls = cls
+        width = dims + {'product': dims, 'logit': 1, None: 0}[cls]
+        if prompt:
+            self.prompt = nn.Parameter(torch.zeros(dims))
+            width += dims
+        else:
+            self.register_parameter('prompt', None)
+        self.projection = nn.Linear(width, dims)
+
+    def init_weights(self) -> None:
+        if self.prompt is not None:
+            trunc_normal_(self.prompt, std=0.02)
+
+    def forward(self, cls: Tensor, text: Tensor, image: Tensor) -> Tensor:
+        """Build the guidance.
+
+        Args:
+            cls: [B, D], entries of order 1.
+            text: [M, D], entries of order 1.
+            image: Image of each pair, [M].
+
+        Returns:
+            Tensor: [M, D].
+        """
+        parts = [text]
+        if self.cls is not None:
+            product = cls[image] * text
+            parts.insert(0, product if self.cls == 'product' else product.mean(
+                -1, keepdim=True))
+        if self.prompt is not None:
+            parts.append(self.prompt.to(text.dtype).expand_as(text))
+        return self.projection(torch.cat(parts, dim=-1))
+
+
+class CrossAttentionLayer(BaseModule):
+    """Patches look at the guidance of their image's categories (Eq. 8-10).
+
+    Args:
+        dims: D.
+        num_heads: Heads; the paper's formula has one.
+        mlp_ratio: Hidden width of the MLP as a multiple of D.
+    """
+
+    def __init__(self, dims: int, num_heads: int = 1, mlp_ratio: float = 4) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.query, self.key, self.value = (nn.Linear(dims, dims) for _ in range(3))
+        self.norm1 = nn.LayerNorm(dims)
+        self.ffn = FFN(dims, int(mlp_ratio * dims), act_cfg=dict(type='GELU'))
+        self.norm2 = nn.LayerNorm(dims)
+
+    def forward(self, patch: Tensor, guidance: Tensor, pairs: Pairs) -> Tensor:
+        """Attend.
+
+        Args:
+            patch: [B, N, D].
+            guidance: T_g, [M, D].
+            pairs: M pairs.
+
+        Returns:
+            Tensor: [B, N, D].
+        """
+        q, k, v = (proj(x).unflatten(-1, (self.num_heads, -1)).transpose(-3, -2)
+                   for proj, x in ((self.query, patch), (self.key, guidance[None]),
+                                   (self.value, guidance[None])))
+        # Images differ in their number of keys: one call each, nothing padded.
+        z = torch.cat([
+            F.scaled_dot_product_attention(qi[None], ki, vi) for qi, ki, vi in zip(
+                q, k.split(pairs.counts, dim=2), v.split(pairs.counts, dim=2))])
+        x = self.norm1(z.transpose(1, 2).flatten(2) + patch)
+        return self.norm2(self.ffn(x))  # FFN adds its input
+
+
+class CostSelfAttention(BaseModule):
+    """Places of one category's cost map look at each other (Eq. 11-12).
+
+    The concatenation of Eq. 11 is never built: a linear layer on it is the sum of
+    one layer per category and one layer per image.
+
+    Args:
+        dims: D_c.
+        num_heads: Heads; must divide D_c.
+        mlp_ratio: Hidden width of the MLP as a multiple of D_c.
+    """
+
+    def __init__(self, dims: int, num_heads: int = 4, mlp_ratio: float = 4) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(dims, 3 * dims)
+        self.qkv_image = nn.Linear(dims, 3 * dims, bias=False)
+        self.norm1 = nn.LayerNorm(dims)
+        self.ffn = FFN(dims, int(mlp_ratio * dims), act_cfg=dict(type='GELU'))
+        self.norm2 = nn.LayerNorm(dims)
+
+    def forward(self, cost: Tensor, image_tokens: Tensor, image: Tensor) -> Tensor:
+        """Attend.
+
+        Args:
+            cost: F_cv, [M, N, D_c].
+            image_tokens: Projected refined patches, [B, N, D_c].
+            image: Image of each pair, [M].
+
+        Returns:
+            Tensor: [M, N, D_c].
+        """
+        qkv = self.qkv(cost) + self.qkv_image(image_tokens)[image]
+        q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        z = F.scaled_dot_product_attention(q, k, v)
+        x = self.norm1(z.transpose(1, 2).flatten(2) + cost)
+        return self.norm2(self.ffn(x))
+
+
+@MODELS.register_module()
+class TextGuidedAlignment(BaseModule):
+    """Aligns patches and selected categories (Eq. 6-12).
+
+    Args:
+        embed_dims: D, width of CLIP's joint space.
+        num_templates: P, prompts per category: input channels of Eq. 6's conv.
+        cost_dims: D_c.
+        kernel_size: Of Eq. 6's conv.
+        cross_attention: The branch of Eq. 7-10 (CA in Table IV).
+        self_attention: The branch of Eq. 11-12 (SA in Table IV). Without it and with
+            CA, the concatenation of Eq. 11 goes through one linear layer.
+        num_cross_layers: N_c.
+        num_cross_heads: Heads of the cross-attention.
+        num_self_heads: Heads of the self-attention.
+        mlp_ratio: Hidden width of both MLPs.
+        guidance_cls: ``'product'``, ``'logit'`` or None (Table V).
+        guidance_prompt: The learnable prompt (Table V).
+        init_cfg: As in mmengine.
+    """
+
+    def __init__(self,
+                 embed_dims: int = 512,
+                 num_templates: int = 80,
+                 cost_dims: int = 128,
+                 kernel_size: int = 5,
+                 cross_attention: bool = True,
+                 self_attention: bool = True,
+                 num_cross_layers: int = 1,
+                 num_cross_heads: int = 1,
+                 num_self_heads: int = 4,
+                 mlp_ratio: float = 4,
+                 guidance_cls: Optional[str] = 'product',
+                 guidance_prompt: bool = True,
+                 init_cfg: Union[dict, list, None] = None) -> None:
+        super().__init__(init_cfg)
+        self.num_templates = num_templates
+        self.cost_conv = nn.Conv2d(num_templates, cost_dims, kernel_size,
+                                   padding=kernel_size // 2)
+        self.guidance = self.cross_layers = None
+        if cross_attention:
+            self.guidance = TextualGuidance(embed_dims, guidance_cls, guidance_prompt)
+            self.cross_layers = ModuleList(
+                CrossAttentionLayer(embed_dims, num_cross_heads, mlp_ratio)
+                for _ in range(num_cross_layers))
+        self.image_projection = self.self_layer = self.fusion = None
+        if cross_attention or self_attention:
+            self.image_projection = nn.Linear(embed_dims, cost_dims)
+        if self_attention:
+            self.self_layer = CostSelfAttention(cost_dims, num_self_heads, mlp_ratio)
+        elif cross_attention:
+            self.fusion = nn.Linear(cost_dims, cost_dims)
+
+    def forward(self, features: CLIPFeatures, text: Tensor, pairs: Pairs
+                ) -> AlignedFeatures:
+        """Align.
+
+        Args:
+            features: CLIP's view of B images.
+            text: Unit embeddings of the selected categories, [M, P, D].
+            pairs: M pairs.
+
+        Returns:
+            AlignedFeatures: Maps on the grid of the patches.
+
+        Raises:
+            ValueError: P is not ``num_templates``.
+        """
+        if text.shape[1] != self.num_templates:
+            raise ValueError(
+                f'the neck expects {self.num_templates} templates per category and got '
+                f'{text.shape[1]}: set neck.num_templates to the number of '
+                'text_encoder.templates')
+        volume = cost_volume(features, text, pairs)
+        cost = self.cost_conv(volume)  # Eq. 6
+        refined = cost
+        if self.image_projection is not None:
+            image_tokens = self.image_projection(self._refine(features, text, pairs))
+            tokens = cost.flatten(2).transpose(1, 2)
+            if self.self_layer is not None:
+                tokens = self.self_layer(tokens, image_tokens, pairs.image)
+            else:  # one linear layer on the concatenation, split in two
+                tokens = self.fusion(tokens) + image_tokens[pairs.image]
+            refined = tokens.transpose(1, 2).unflatten(2, features.grid)
+        return AlignedFeatures(volume.mean(1, keepdim=True), cost, refined)
+
+    def _refine(self, features: CLIPFeatures, text: Tensor, pairs: Pairs) -> Tensor:
+        """Patches after Eq. 7-10, [B, N, D]; entries of order 1."""
+        root = features.cls.shape[-1]**0.5
+        patch = F.normalize(features.patch, dim=-1) * root
+        if self.cross_layers is not None:
+            mean = F.normalize(text.mean(1), dim=-1) * root
+            cls = F.normalize(features.cls, dim=-1) * root
+            guidance = self.guidance(cls, mean, pairs.image)
+            for layer in self.cross_layers:
+                patch = layer(patch, guidance, pairs)
+        return patch

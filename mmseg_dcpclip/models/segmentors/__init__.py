@@ -1,0 +1,3 @@
+from .dcpclip import DCPCLIP
+
+__all__ = ['DCPCLIP']

@@ -1,0 +1,39 @@
+"""Prompt templates: sentences around a category's name."""
+
+from typing import Sequence, Tuple, Union
+
+from open_clip import OPENAI_IMAGENET_TEMPLATES
+
+from ...miniworld.captions import TEMPLATES as MINIWORLD_TEMPLATES
+
+# A sentence is put together with str.format: '{}' is the name.
+TEMPLATE_SETS = {
+    # the 80 ImageNet templates of CLIP, as open_clip has them
+    'imagenet': tuple(make('{}') for make in OPENAI_IMAGENET_TEMPLATES),
+    'single': ('a photo of a {}.', ),
+    'miniworld': MINIWORLD_TEMPLATES,
+}
+
+
+def get_templates(templates: Union[str, Sequence[str]]) -> Tuple[str, ...]:
+    """Resolve a set's name or check templates of one's own.
+
+    Args:
+        templates: ``'imagenet'`` (80), ``'single'``, ``'miniworld'``, or sentences
+            with one ``{}`` each.
+
+    Returns:
+        tuple[str]: The sentences.
+
+    Raises:
+        ValueError: No such set, no sentence, or a sentence without its ``{}``.
+    """
+    if isinstance(templates, str):
+        if templates not in TEMPLATE_SETS:
+            raise ValueError(f'no template set {templates!r}; known: '
+                             f'{", ".join(TEMPLATE_SETS)}, or a list of sentences')
+        return TEMPLATE_SETS[templates]
+    bad = [t for t in templates if not isinstance(t, str) or t.count('{}') != 1]
+    if bad or not templates:
+        raise ValueError(f'a template is a sentence with one {{}}, got {bad or "none"}')
+    return tuple(templates)

@@ -1,0 +1,266 @@
+"""Vocabularies: ordered lists of categories given by words.
+
+Only the standard library and numpy are used, so that a vocabulary can be read,
+compared and stored without importing torch or mmseg.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .data import LABEL_SETS, read_label_set
+from .data.class_files import read_class_file
+from .data.concepts import concept_keys
+from .miniworld.splits import CATEGORIES as MINI_SETS
+from .miniworld.surfaces import NAMES as SURFACE_NAMES
+
+Entry = str | Sequence[str]
+
+def make_palette(num_colors: int) -> list[list[int]]:
+    """Make distinct, well spread colours.
+
+    The additive recurrence with the three-dimensional generalisation of the
+    golden ratio (a low-discrepancy sequence) walks through the colour cube, so
+    colour i does not depend on ``num_colors``. Black is left to what has no
+    category: no channel is below 32.
+
+    Args:
+        num_colors (int): Number of colours.
+
+    Returns:
+        list[list[int]]: ``num_colors`` distinct [r, g, b] in 32..255.
+    """
+    ratio = 1.2207440846057596  # the real root of x ** 4 = x + 1
+    colors: dict[tuple, None] = {}  # keeps the order and drops repetitions
+    step = 0
+    while len(colors) < num_colors:
+        step += 1
+        colors[tuple(32 + int(224 * (step * ratio**-k % 1)) for k in (1, 2, 3))] = None
+    return [list(color) for color in colors]
+
+
+def match_names(names: Sequence[str], known: Sequence[str],
+                match: str = 'name') -> np.ndarray:
+    """Tell which names occur among the known ones.
+
+    Args:
+        names (Sequence[str]): The names asked about.
+        known (Sequence[str]): The names trained on.
+        match (str): 'name': equal in lower case. 'concept': they share a key
+            of :func:`concept_keys`.
+
+    Returns:
+        np.ndarray: bool, shape (len(names), ).
+
+    Raises:
+        ValueError: If ``match`` is neither of the two.
+    """
+    if match not in ('name', 'concept'):
+        raise ValueError(f"match must be 'name' or 'concept', got {match!r}")
+
+    def keys_of(name: str) -> set[str]:
+        return {name.lower()} if match == 'name' else concept_keys(name)
+
+    known_keys = set().union(*(keys_of(name) for name in known))
+    return np.array([bool(keys_of(name) & known_keys) for name in names])
+
+
+def digest_of(synonyms: Sequence[Sequence[str]]) -> str:
+    """SHA-256 (hex) over the synonyms of all categories in order."""
+    # '|' and line breaks cannot occur inside a synonym.
+    text = '\n'.join('|'.join(entry) for entry in synonyms)
+    return hashlib.sha256(text.encode('utf-8')).hexdigest()
+
+
+class Vocabulary:
+    """An ordered, immutable list of categories.
+
+    Two vocabularies are equal when they hold the same synonyms in the same
+    order; palette, name and origin do not count.
+
+    Args:
+        entries (Sequence): One entry per category: a string in which '|'
+            separates synonyms, or a sequence of synonyms. Blanks around a
+            synonym are removed, repeated blanks inside become one.
+        palette (Sequence, optional): One [r, g, b] in 0..255 per category.
+            Defaults to None: :func:`make_palette`.
+        name (str, optional): A short name for tables. Defaults to None.
+        origin (str): Where the words come from, for reports.
+
+    Attributes:
+        names (tuple[str]): The first synonym of each category. It need not
+            be unique (ADE20K-847 has three kinds of 'bag').
+        synonyms (tuple[tuple[str]]): All synonyms of each category.
+        palette (list[list[int]]): One colour per category.
+        digest (str): SHA-256 (hex) over the synonyms in order.
+
+    Raises:
+        ValueError: If the list is empty, or an entry is blank, not a string,
+            or equal to an earlier one.
+    """
+
+    def __init__(self,
+                 entries: Sequence[Entry],
+                 palette: Sequence[Sequence[int]] | None = None,
+                 name: str | None = None,
+                 origin: str = 'a list in memory') -> None:
+        if isinstance(entries, str):
+            raise ValueError(
+                f'a vocabulary needs a list of names, got the string {entries!r}; '
+                'use Vocabulary.parse to split a string')
+        self.synonyms = tuple(
+            _split_entry(entry, position)
+            for position, entry in enumerate(entries))
+        if not self.synonyms:
+            raise ValueError(f'empty vocabulary ({origin}): give at least one name')
+        first_seen: dict[tuple, int] = {}
+        for position, entry in enumerate(self.synonyms):
+            if entry in first_seen:
+                raise ValueError(
+                    f"entry {position} repeats entry {first_seen[entry]}: "
+                    f"{'|'.join(entry)!r} ({origin}); remove one of them")
+            first_seen[entry] = position
+        self.names = tuple(entry[0] for entry in self.synonyms)
+        self.palette = _check_palette(palette, len(self.synonyms))
+        self.name = name
+        self.origin = origin
+        self.digest = digest_of(self.synonyms)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Vocabulary):
+            return NotImplemented
+        return self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return (f'Vocabulary({self.name or "unnamed"}: {len(self)} categories, '
+                f'{self.digest[:8]}, from {self.origin})')
+
+    @property
+    def metainfo(self) -> dict:
+        """dict: Classes and palette, as mmseg's datasets want them."""
+        return dict(
+            classes=self.names, palette=[list(color) for color in self.palette])
+
+    def seen(self, other: 'Vocabulary', match: str = 'name') -> np.ndarray:
+        """Tell which categories also occur in another vocabulary.
+
+        Args:
+            other (Vocabulary): The vocabulary trained on.
+            match (str): 'name' or 'concept', see :func:`match_names`.
+
+        Returns:
+            np.ndarray: bool, shape (len(self), ).
+        """
+        return match_names(self.names, other.names, match)
+
+    @classmethod
+    def parse(cls, text: str, name: str | None = None) -> 'Vocabulary':
+        """Make a vocabulary from one string, as typed on a command line.
+
+        Args:
+            text (str): Entries separated by ';' or line breaks, synonyms by
+                '|'. Blank entries between separators are skipped.
+            name (str, optional): A short name.
+
+        Returns:
+            Vocabulary: The categories in the order given.
+        """
+        entries = [part for part in re.split(r'[;\n]', text) if part.strip()]
+        return cls(entries, name=name, origin='the command line')
+
+    @classmethod
+    def load(cls, source: str | Path, names: str = 'default') -> 'Vocabulary':
+        """Load a label set of the package, or read a file.
+
+        Args:
+            source (str | Path): A name in ``LABEL_SETS``, a set of the small
+                world ('mini-847'), or a .txt, .csv or .json file as
+                :func:`read_class_file` reads it.
+            names (str): Wording of a package label set: 'default', 'spaced'
+                ('air conditioner' for 'airconditioner'), 'detectron2'
+                (ade20k_150) or 'mmseg' (pascal_context_59).
+
+        Returns:
+            Vocabulary: The categories in train-id order.
+
+        Raises:
+            ValueError: If the source is unknown, or its content is not usable.
+            FileNotFoundError: If a file is named that does not exist.
+        """
+        if str(source) in LABEL_SETS:
+            label_set = read_label_set(str(source))
+            # Sets without a 'spaced' wording are written with blanks already.
+            wordings = dict(default={}, spaced={}) | label_set['variants']
+            if names not in wordings:
+                raise ValueError(f'{source} has no wording {names!r}; choose one '
+                                 f'of {", ".join(wordings)}')
+            entries = [wordings[names].get(i, entry)
+                       for i, entry in enumerate(label_set['entries'])]
+            return cls(entries, name=str(source), origin=label_set['title'])
+        if source in MINI_SETS:
+            return cls([SURFACE_NAMES[i] for i in MINI_SETS[source]],
+                       name=str(source), origin='the small drawn world')
+        if names != 'default':
+            raise ValueError(
+                f'names={names!r} is a wording of the package label sets only, '
+                f'not of {str(source)!r}; write the file with the wanted names')
+        if not Path(source).suffix:
+            raise ValueError(
+                f'{str(source)!r} is neither a label set of the package '
+                f'({", ".join([*LABEL_SETS, *MINI_SETS])}) nor a .txt, .csv or '
+                '.json file')
+        content = read_class_file(source)
+        try:
+            return cls(**content, origin=str(source))
+        except ValueError as error:
+            raise ValueError(f'{source}: {error}') from error
+
+
+def _split_entry(entry: Entry, position: int) -> tuple[str, ...]:
+    """Split one entry into clean synonyms and refuse what is no name."""
+    synonyms = entry.split('|') if isinstance(entry, str) else entry
+    if not isinstance(synonyms, list | tuple) or not all(
+            isinstance(synonym, str) for synonym in synonyms):
+        raise ValueError(
+            f'entry {position} is {entry!r}; a category is a string or a list '
+            'of synonyms')
+    if any('|' in synonym for synonym in synonyms):
+        raise ValueError(
+            f"entry {position} is {entry!r}; '|' separates synonyms and cannot "
+            'stand inside one')
+    clean = tuple(' '.join(synonym.split()) for synonym in synonyms)
+    if not clean or not all(clean):
+        raise ValueError(
+            f'entry {position} is {entry!r}; it holds a blank name: write the '
+            'name or remove the entry')
+    if len(set(clean)) < len(clean):
+        raise ValueError(
+            f'entry {position} is {entry!r}; it repeats a synonym: remove one')
+    return clean
+
+
+def _check_palette(palette: Sequence[Sequence[int]] | None,
+                   num_classes: int) -> list[list[int]]:
+    if palette is None:
+        return make_palette(num_classes)
+    colors = [[int(channel) for channel in color] for color in palette]
+    if len(colors) != num_classes:
+        raise ValueError(f'the palette holds {len(colors)} colours for '
+                         f'{num_classes} categories; give one per category')
+    for position, color in enumerate(colors):
+        if len(color) != 3 or not all(0 <= c <= 255 for c in color):
+            raise ValueError(f'colour {position} is {color}; it must be three '
+                             'numbers in 0..255')
+    return colors

@@ -1,0 +1,35 @@
+"""Make the package, and the helper modules in this folder, importable."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parent
+for folder in (TESTS, TESTS.parent):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+@pytest.fixture(scope='session')
+def load_tool():
+    """Import a script below ``tools/`` by its path."""
+
+    def load(path: str):
+        file = TESTS.parent / 'tools' / path
+        spec = importlib.util.spec_from_file_location(f'tool_{file.stem}', file)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+import pytest  # noqa: E402
+from mmengine.registry import init_default_scope  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def mmseg_scope():
+    """Build by names as a Runner would."""
+    init_default_scope('mmseg')

@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+import torch
+
+from mmseg_dcpclip.models import DynamicCategorySelection, select_categories
+from mmseg_dcpclip.models import selection as selection_module
+from mmseg_dcpclip.models.selection import Pairs
+
+
+def plain_selection(patch, cls, text, tau, theta, union=False):
+    """Eq. 1-5 with loops, in float64."""
+    unit = [x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (patch, cls, text)]
+    patch, cls, text = unit
+    selected = np.zeros((len(patch), len(text)), bool)
+    scores = np.zeros((len(patch), len(text), patch.shape[1]))
+    image_scores = np.zeros_like(selected, dtype=float)
+    for b in range(len(patch)):
+        logits = tau * text @ cls[b]
+        weight = np.exp(logits - logits.max())
+        image_scores[b] = weight / weight.sum()
+        for n in range(patch.shape[1]):
+            plain = text @ patch[b, n]
+            scores[b, :, n] = plain - image_scores[b] * plain
+            selected[b, scores[b, :, n].argmax()] = True
+            if union:
+                selected[b, plain.argmax()] = True
+        selected[b] |= image_scores[b] > theta
+    return selected, scores, image_scores
+
+
+@pytest.fixture
+def inputs():
+    rng = np.random.default_rng(0)
+    # Cosines near each other and a dominant category, as CLIP has them.
+    common = rng.normal(size=16)
+    text = 3 * common + rng.normal(size=(40, 16))
+    patch = 2 * common + rng.normal(size=(3, 12, 16))
+    return patch, patch.mean(1) + 0.3 * text[:3], text
+
+
+@pytest.mark.parametrize('theta', [0.02, 0.2, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize('form', ['paper', 'union'])
+def test_equals_the_plain_formula(inputs, theta, form):
+    expected, scores, image_scores = plain_selection(*inputs, 30.0, theta,
+                                                     form == 'union')
+    result = select_categories(*map(torch.tensor, inputs), logit_scale=30.0,
+                               theta=theta, return_scores=True, form=form)
+    assert np.array_equal(result.selected.numpy(), expected)
+    assert result.patch_scores.shape == (3, 40, 12)
+    np.testing.assert_allclose(result.patch_scores, scores, atol=1e-5)
+    np.testing.assert_allclose(result.image_scores, image_scores, atol=1e-5)
+
+
+def test_scores_only_when_asked(inputs):
+    result = select_categories(*map(torch.tensor, inputs), logit_scale=30., theta=0.5)
+    assert result.patch_scores is None and result.image_scores is None
+
+
+def test_theta_zero_selects_all_despite_underflow():
+    text = torch.eye(4)
+    result = select_categories(text[None, :1], text[:1], text, logit_scale=1000.0,
+                               theta=0, return_scores=True)
+    assert (result.image_scores == 0).any()  # "> 0" would lose these
+    assert result.selected.all()
+
+
+def test_union_closes_the_dead_zone():
+    # Category 0 wins every patch by a hair and has an image score of about 0.6: the
+    # refined score gives its patches to category 1, and theta is out of reach.
+    text = torch.tensor([[1.0, 0.0, 0.0], [0.98, 0.2, 0.0], [0.0, 0.0, 1.0]])
+    patch = text[None, :1].repeat(1, 5, 1)
+    kwargs = dict(logit_scale=20.0, theta=0.9)
+    paper = select_categories(patch, text[:1], text, **kwargs).selected[0]
+    union = select_categories(patch, text[:1], text, form='union', **kwargs).selected[0]
+    assert paper.tolist() == [False, True, False]
+    assert union.tolist() == [True, True, False]
+
+
+def test_chunks_change_nothing(inputs, monkeypatch):
+    tensors = [torch.tensor(x) for x in inputs]
+    tensors[2] = torch.cat([tensors[2], tensors[2]])  # ties: the lower id wins
+    whole = select_categories(*tensors, logit_scale=30.0, theta=0.9).selected
+    monkeypatch.setattr(selection_module, 'CHUNK', 7)
+    chunked = select_categories(*tensors, logit_scale=30.0, theta=0.9).selected
+    assert torch.equal(whole, chunked)
+    assert not chunked[:, 40:].any()
+
+
+@pytest.mark.parametrize('change, message', [
+    (dict(theta=1.5), 'theta'), (dict(theta=-0.1), 'theta'),
+    (dict(form='best'), 'form'), (dict(text=torch.zeros(0, 16)), 'C > 0'),
+    (dict(cls=torch.zeros(3, 5)), r'\[B, D\]')])
+def test_bad_input(inputs, change, message):
+    kwargs = dict(zip(('patch', 'cls', 'text'), map(torch.tensor, inputs), strict=True),
+                  logit_scale=30.0, theta=0.5)
+    kwargs.update(change)
+    with pytest.raises(ValueError, match=message):
+        select_categories(**kwargs)
+
+
+def test_max_categories_keeps_the_best_image_scores(inputs):
+    patch, cls, text = (torch.tensor(x).float() for x in inputs)
+    free = DynamicCategorySelection(theta=0.5)(patch, cls, text, 30.0)
+    cut = DynamicCategorySelection(theta=0.5, max_categories=3)(patch, cls, text, 30.0)
+    assert free.sum(1).max() > 3
+    assert cut.sum(1).max() == 3 and not (cut & ~free).any()
+    scores = select_categories(patch, cls, text, logit_scale=30.0, theta=0.5,
+                               return_scores=True).image_scores
+    for b in range(3):
+        if free[b].sum() > 3:
+            assert scores[b][cut[b]].min() >= scores[b][free[b] & ~cut[b]].max()
+
+
+def test_pairs_are_flat_and_in_order():
+    pairs = Pairs.from_mask(torch.tensor([[0, 1, 1], [1, 0, 0]]).bool())
+    assert pairs.image.tolist() == [0, 0, 1]
+    assert pairs.category.tolist() == [1, 2, 0]
+    assert pairs.counts == [2, 1] and len(pairs) == 3

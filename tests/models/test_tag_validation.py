@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+import torch
+
+from mmseg_dcpclip import Vocabulary
+from mmseg_dcpclip.models import TagValidation, validate_tags
+from mmseg_dcpclip.models.tag_validation import region_features
+
+
+def plain_validation(seg_map, feats, text, seen, top_k):
+    """Eq. 17 with loops; every pixel carries the feature of its cell."""
+    rows, columns = feats.shape[1:]
+    height, width = seg_map.shape
+    result = seg_map.copy()
+    for category in np.unique(seg_map):
+        if seen[category]:
+            continue
+        total = np.zeros(len(feats))
+        for y, x in zip(*np.nonzero(seg_map == category), strict=True):
+            total += feats[:, y * rows // height, x * columns // width]
+        scores = [total @ t / np.linalg.norm(total) / np.linalg.norm(t) for t in text]
+        order = np.argsort(scores)[::-1]
+        if category not in order[:top_k]:
+            result[seg_map == category] = order[0]
+    return result
+
+
+@pytest.mark.parametrize('top_k', [1, 2, 5])
+def test_equals_the_plain_formula(top_k):
+    rng = np.random.default_rng(1)
+    seg_map = rng.integers(0, 9, (6, 7)).repeat(3, 0).repeat(2, 1)
+    feats, text = rng.normal(size=(5, 4, 3)), rng.normal(size=(9, 5))
+    seen = np.arange(9) % 3 == 0
+    expected = plain_validation(seg_map, feats, text, seen, top_k)
+    result = validate_tags(*map(torch.tensor, (seg_map, feats, text, seen)),
+                           top_k=top_k)
+    assert result.dtype == torch.int64
+    assert np.array_equal(result.numpy(), expected)
+    assert (expected != seg_map).any()
+
+
+def test_seen_categories_are_never_touched():
+    # The features say category 2 everywhere, the map says 0 (seen) and 1 (unseen).
+    seg_map = torch.tensor([[0, 0, 1, 1]])
+    feats = torch.tensor([0.0, 0.0, 1.0])[:, None, None].expand(3, 1, 4)
+    seen = torch.tensor([True, False, False])
+    result = validate_tags(seg_map, feats, torch.eye(3), seen, top_k=1)
+    assert result.tolist() == [[0, 0, 2, 2]]
+    assert seg_map.tolist() == [[0, 0, 1, 1]]  # the input stays
+
+
+def test_ignored_pixels_stay():
+    seg_map = torch.tensor([[255, 1]])
+    feats = torch.tensor([1.0, 0.0])[:, None, None].expand(2, 1, 2)
+    seen = torch.zeros(2, dtype=torch.bool)
+    result = validate_tags(seg_map, feats, torch.eye(2), seen, top_k=1,
+                           ignore_index=255)
+    assert result.tolist() == [[255, 0]]
+
+
+def test_region_smaller_than_a_cell_counts():
+    seg_map = torch.zeros(8, 8, dtype=torch.long)
+    seg_map[5, 6] = 3
+    feats = torch.arange(4.0).view(1, 2, 2)
+    pooled = region_features(seg_map, feats, torch.tensor([0, 3]))
+    assert pooled[1].item() == 3.0
+    assert pooled[0].item() == pytest.approx((16 * 0 + 16 * 1 + 16 * 2 + 15 * 3) / 63)
+
+
+def test_bad_input():
+    seg_map, feats = torch.tensor([[0, 7]]), torch.zeros(2, 1, 1)
+    seen = torch.zeros(2, dtype=torch.bool)
+    with pytest.raises(ValueError, match='7'):
+        validate_tags(seg_map, feats, torch.eye(2), seen, top_k=1)
+    with pytest.raises(ValueError, match='top_k'):
+        validate_tags(seg_map, feats, torch.eye(2), seen, top_k=0)
+    with pytest.raises(ValueError, match='top_k'):
+        TagValidation(['cat'], top_k=0)
+
+
+def test_seen_by_name():
+    validation = TagValidation(['Cat', 'tree'], top_k=1)
+    seg_map = torch.tensor([[0, 1]])
+    feats = torch.tensor([0.0, 0.0, 1.0])[:, None, None].expand(3, 1, 2)
+    result = validation(seg_map, feats, torch.eye(3), Vocabulary(['cat', 'dog', 'sky']))
+    assert result.tolist() == [[0, 2]]
