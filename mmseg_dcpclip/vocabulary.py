@@ -19,6 +19,7 @@ from .miniworld.surfaces import NAMES as SURFACE_NAMES
 
 Entry = str | Sequence[str]
 
+
 def make_palette(num_colors: int) -> list[list[int]]:
     """Make distinct, well spread colours.
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmengine.registry import init_default_scope
 
 TESTS = Path(__file__).resolve().parent
 for folder in (TESTS, TESTS.parent):
@@ -24,10 +25,6 @@ def load_tool():
         return module
 
     return load
-
-import pytest  # noqa: E402
-from mmengine.registry import init_default_scope  # noqa: E402
-
 
 @pytest.fixture(autouse=True)
 def mmseg_scope():

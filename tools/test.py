@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
-from mmengine.dist import is_main_process
+from mmengine.dist import init_dist, is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -123,6 +123,9 @@ def main(argv: list[str] | None = None) -> int | str:
             set_outputs(benchmarks, Path(config.work_dir) / 'benchmarks', args.out)
             # Before the model is built: a mistake shows before the first image.
             init_default_scope(config.get('default_scope', 'mmseg'))
+            if args.launcher != 'none':
+                settings = config.get('env_cfg', {}).get('dist_cfg', {})
+                init_dist(args.launcher, **settings)
             build_datasets(benchmarks)
     except ValueError as error:
         return f'test.py: {error}'

@@ -15,8 +15,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='path of the config')
     parser.add_argument('--work-dir', help='folder of logs and checkpoints')
     parser.add_argument('--resume', nargs='?', const='auto',
-                        help='go on from the latest checkpoint of the work dir, or from '
-                        'the one given')
+                        help='go on from the latest checkpoint of the work dir, or '
+                        'from the one given')
     parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                         help='changes of the config as key=value')

@@ -1,12 +1,11 @@
 """Pictures in the many forms people have them."""
 
 from pathlib import Path
-from typing import Union
 
 import numpy as np
 from PIL import Image, ImageOps
 
-ImageLike = Union[str, Path, np.ndarray, Image.Image]
+ImageLike = str | Path | np.ndarray | Image.Image
 
 
 def load_image(source: ImageLike) -> np.ndarray:
@@ -60,8 +59,8 @@ def _from_array(array: np.ndarray) -> np.ndarray:
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or not array.size:
-        raise ValueError('a picture array has the shape [H, W], [H, W, 1], [H, W, 3] or '
-                         f'[H, W, 4] with pixels, got {array.shape}')
+        raise ValueError('a picture array has the shape [H, W], [H, W, 1], [H, W, 3] '
+                         f'or [H, W, 4] with pixels, got {array.shape}')
     if np.issubdtype(array.dtype, np.floating):
         if not (np.isfinite(array).all() and 0 <= array.min() and array.max() <= 1):
             raise ValueError('a float picture has values in 0..1, got '

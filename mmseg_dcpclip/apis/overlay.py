@@ -1,7 +1,6 @@
 """Draws a label map over its picture, with a legend."""
 
 from pathlib import Path
-from typing import List, Tuple
 
 import matplotlib
 import numpy as np
@@ -13,7 +12,7 @@ ROW = 22  # height of a legend row in pixels
 MIN_HEIGHT = 320  # small pictures are enlarged to this
 
 
-def category_shares(seg_map: np.ndarray) -> List[Tuple[int, float]]:
+def category_shares(seg_map: np.ndarray) -> list[tuple[int, float]]:
     """Ids in a label map with their share of the pixels, largest first."""
     ids, counts = np.unique(seg_map, return_counts=True)
     order = np.argsort(-counts, kind='stable')

@@ -1,7 +1,8 @@
 """Pictures and words in, label maps out."""
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import List, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from ..vocabulary import Vocabulary
 from .images import ImageLike, load_image
 from .overlay import draw_overlay
 
-Words = Union[Vocabulary, str, Sequence[str]]
+Words = Vocabulary | str | Sequence[str]
 
 
 class Predictor:
@@ -39,10 +40,10 @@ class Predictor:
             to another one.
     """
 
-    def __init__(self, config: Union[str, Path, Config],
-                 checkpoint: Union[str, Path, None] = None,
-                 device: Union[str, torch.device] = 'cpu',
-                 tag_validation: Optional[TagValidation] = None,
+    def __init__(self, config: str | Path | Config,
+                 checkpoint: str | Path | None = None,
+                 device: str | torch.device = 'cpu',
+                 tag_validation: TagValidation | None = None,
                  batch_size: int = 8) -> None:
         if not isinstance(config, Config):
             if not Path(config).is_file():
@@ -59,7 +60,10 @@ class Predictor:
             raise ValueError(f'Predictor needs a DCPCLIP model, the config has '
                              f'{config.model.type}')
         if checkpoint is None:
-            self.model.init_weights()
+            self.model.load_clip()
+            if any(p.requires_grad for p in self.model.decode_head.parameters()):
+                warnings.warn('no checkpoint: the decode head is untrained and its '
+                              'masks mean nothing', stacklevel=2)
         else:
             load_weights(self.model, checkpoint)
         self.model.to(self.device).eval()
@@ -75,9 +79,9 @@ class Predictor:
         return self.model.vocabulary
 
     @torch.no_grad()
-    def predict(self, images: Union[ImageLike, Sequence[ImageLike]],
-                vocabulary: Optional[Words] = None
-                ) -> Union[SegDataSample, List[SegDataSample]]:
+    def predict(self, images: ImageLike | Sequence[ImageLike],
+                vocabulary: Words | None = None
+                ) -> SegDataSample | list[SegDataSample]:
         """Segment pictures.
 
         Args:
@@ -100,14 +104,14 @@ class Predictor:
         try:
             if vocabulary is not None:
                 self.model.set_vocabulary(vocabulary)
-            results: List[SegDataSample] = []
+            results: list[SegDataSample] = []
             for start in range(0, len(pictures), self.batch_size):
                 results += self._predict_batch(pictures[start:start + self.batch_size])
         finally:
             self.model.set_vocabulary(own)
         return results[0] if single else results
 
-    def _predict_batch(self, pictures: Sequence[np.ndarray]) -> List[SegDataSample]:
+    def _predict_batch(self, pictures: Sequence[np.ndarray]) -> list[SegDataSample]:
         data = dict(inputs=[], data_samples=[])
         for picture in pictures:
             size = picture.shape[:2]
@@ -121,7 +125,7 @@ class Predictor:
         return samples
 
     def draw(self, image: ImageLike, result: SegDataSample,
-             vocabulary: Optional[Words] = None) -> Image.Image:
+             vocabulary: Words | None = None) -> Image.Image:
         """Draw a prediction, see :func:`~.overlay.draw_overlay`.
 
         Args:
@@ -141,7 +145,7 @@ def as_vocabulary(words: Words) -> Vocabulary:
     return Vocabulary.load(words) if isinstance(words, str) else Vocabulary(list(words))
 
 
-def load_weights(model: torch.nn.Module, checkpoint: Union[str, Path]) -> None:
+def load_weights(model: torch.nn.Module, checkpoint: str | Path) -> None:
     """Load a checkpoint, all of it or nothing.
 
     Raises:
@@ -167,7 +171,7 @@ def load_weights(model: torch.nn.Module, checkpoint: Union[str, Path]) -> None:
 
 
 def _configured_validation(config: Config, vocabulary: Vocabulary
-                           ) -> Optional[TagValidation]:
+                           ) -> TagValidation | None:
     """What the config's TagValidationHook would attach."""
     for hook in config.get('custom_hooks') or []:
         if hook['type'] == 'TagValidationHook':

@@ -51,7 +51,7 @@ class Report:
         lines = [f'{self.title}: {self.images} images']
         if self.pixels is not None:
             absent = [
-                name for name, count in zip(self.names, self.pixels, strict=False)
+                name for name, count in zip(self.names, self.pixels)
                 if count == 0
             ]
             share = self.pixels[-1] / max(1, self.pixels.sum())

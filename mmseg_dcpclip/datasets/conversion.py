@@ -40,9 +40,11 @@ def remap_table(source_ids: Sequence[int], num_values: int,
         ignore_index (int): What all other values become.
 
     Returns:
-        np.ndarray: int32, shape (num_values, ).
+        np.ndarray: shape (num_values, ), uint8 if ``ignore_index`` fits into it,
+        else uint16.
     """
-    table = np.full(num_values, ignore_index, dtype=np.int32)
+    dtype = np.uint8 if ignore_index <= 255 else np.uint16
+    table = np.full(num_values, ignore_index, dtype=dtype)
     table[np.asarray(source_ids)] = np.arange(len(source_ids))
     return table
 
@@ -56,7 +58,7 @@ def remap(label: np.ndarray, table: np.ndarray, path: Path) -> np.ndarray:
         path (Path): File named in the error.
 
     Returns:
-        np.ndarray: int32, shape (H, W).
+        np.ndarray: The table's type, shape (H, W).
 
     Raises:
         ValueError: If the label holds a value the raw format does not have.
@@ -65,7 +67,8 @@ def remap(label: np.ndarray, table: np.ndarray, path: Path) -> np.ndarray:
     if highest >= len(table):
         raise ValueError(f'{path} holds the value {highest}, the format ends at '
                          f'{len(table) - 1}; is this the right download?')
-    return table[label]
+    # 'clip' only saves time here: the values are checked above.
+    return np.take(table, label, mode='clip')
 
 
 def read_raw_png(path: Path) -> np.ndarray:
@@ -221,7 +224,10 @@ def summarize_run(problems: Sequence[str], num_jobs: int) -> int:
 
 
 def _remove_left_overs(folder: Path) -> None:
-    """Remove what an earlier, killed run was writing."""
+    """Remove what an earlier, killed run was writing.
+
+    Only names that :func:`write_atomic` makes are touched.
+    """
     pattern = re.compile(rf'\..+\.\d+{re.escape(TEMPORARY)}')
     for path in folder.iterdir():
         if pattern.fullmatch(path.name):

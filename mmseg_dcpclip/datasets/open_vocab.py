@@ -35,9 +35,10 @@ class OpenVocabMixin:
     the dataset is built, not when a worker opens the file.
 
     Args:
-        vocabulary (str | Sequence, optional): The classes: a label set of the
-            package, a class file (relative to ``data_root`` if it is there), or
-            a list of entries. Defaults to the class attribute ``LABEL_SET``.
+        vocabulary (str | Sequence | Vocabulary, optional): The classes: a label
+            set of the package, a class file (relative to ``data_root`` if it is
+            there), or a list of entries. Defaults to the class attribute
+            ``LABEL_SET``.
         names (str): Wording of a label set, see ``Vocabulary.load``.
         ignore_index (int, optional): Label value of pixels without a class.
             Defaults to 255 up to 255 classes, else 65535.
@@ -54,7 +55,7 @@ class OpenVocabMixin:
     LABEL_SET: str | None = None
 
     def __init__(self,
-                 vocabulary: str | Sequence | None = None,
+                 vocabulary: str | Sequence | Vocabulary | None = None,
                  names: str = 'default',
                  ignore_index: int | None = None,
                  skip_unlabelled: bool = False,
@@ -63,8 +64,10 @@ class OpenVocabMixin:
         if metainfo and 'classes' in metainfo:
             raise ValueError('classes are given as `vocabulary=[...]` (or a class '
                              'file), not in `metainfo`')
+        if vocabulary is None:
+            vocabulary = self.LABEL_SET
         self.vocabulary = self._load_vocabulary(
-            vocabulary or self.LABEL_SET, names, kwargs.get('data_root'))
+            vocabulary, names, kwargs.get('data_root'))
         if ignore_index is None:
             ignore_index = 255 if len(self.vocabulary) <= 255 else WIDE_IGNORE
         check_ignore_index(ignore_index, len(self.vocabulary))
@@ -83,8 +86,10 @@ class OpenVocabMixin:
                 f'{ignore_index}; use LoadWideAnnotations in the pipeline')
 
     @staticmethod
-    def _load_vocabulary(source: str | Sequence | None, names: str,
+    def _load_vocabulary(source: str | Sequence | Vocabulary | None, names: str,
                          data_root: str | None) -> Vocabulary:
+        if isinstance(source, Vocabulary):
+            return source
         if source is None:
             raise ValueError('give the classes: vocabulary=<a class file, a list of '
                              f'names, or one of {", ".join(LABEL_SETS)}>')

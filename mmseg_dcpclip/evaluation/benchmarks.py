@@ -137,6 +137,8 @@ def run_benchmarks(runner: Runner, benchmarks: Sequence[Benchmark]) -> None:
             once.
         benchmarks (Sequence[Benchmark]): With datasets; scores are filled in.
     """
+    runner.call_hook('before_run')
+    runner.load_or_resume()
     for benchmark in benchmarks:
         if benchmark.dataset is None:
             continue
@@ -148,10 +150,11 @@ def run_benchmarks(runner: Runner, benchmarks: Sequence[Benchmark]) -> None:
             dict(type='TestLoop') | dict(runner.cfg.get('test_cfg') or {}),
             default_args=dict(
                 runner=runner, dataloader=dataloader, evaluator=benchmark.evaluator))
-        # Hooks find the current dataset as runner.test_dataloader. mmengine has no
-        # public way to replace the loop, and test() takes a built one as it is.
+        # Hooks find the current dataset as runner.test_dataloader, for which mmengine
+        # has no public setter.
         runner._test_loop = loop
-        benchmark.scores = runner.test()
+        benchmark.scores = loop.run()
+    runner.call_hook('after_run')
 
 
 def write_summary(benchmarks: Sequence[Benchmark], path: Path, **about: str) -> None:

@@ -35,9 +35,9 @@ class OVIoUMetric(IoUMetric):
 
     Args:
         ignore_index (int): Label value of the pixels not scored.
-        seen (str | Sequence[str], optional): The vocabulary trained on: a name
-            or file for ``Vocabulary.load``, or a list of names. None leaves
-            the seen and unseen scores out.
+        seen (str | Sequence[str] | Vocabulary, optional): The vocabulary trained
+            on: a name or file for ``Vocabulary.load``, or a list of names. None
+            leaves the seen and unseen scores out.
         match (str): How class names are compared with it: 'name' or 'concept',
             see :func:`mmseg_dcpclip.vocabulary.match_names`.
         out_json (str, optional): File for the scores, the counts of each class
@@ -55,7 +55,7 @@ class OVIoUMetric(IoUMetric):
 
     def __init__(self,
                  ignore_index: int = 255,
-                 seen: str | Sequence[str] | None = 'coco_stuff_171',
+                 seen: str | Sequence[str] | Vocabulary | None = 'coco_stuff_171',
                  match: str = 'name',
                  out_json: str | None = None,
                  output_dir: str | None = None,
@@ -68,9 +68,10 @@ class OVIoUMetric(IoUMetric):
             format_only=format_only,
             collect_device=collect_device,
             prefix=prefix)
-        if seen is not None:
-            seen = Vocabulary.load(seen) if isinstance(seen, str) else Vocabulary(
-                list(seen))
+        if isinstance(seen, str):
+            seen = Vocabulary.load(seen)
+        elif seen is not None and not isinstance(seen, Vocabulary):
+            seen = Vocabulary(list(seen))
         self.seen = seen
         self.match = match
         self.out_json = out_json

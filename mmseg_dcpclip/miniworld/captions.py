@@ -1,6 +1,6 @@
 """Words for the pictures of the small world."""
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 

@@ -1,6 +1,5 @@
 """The small world as an mmseg dataset: pictures are drawn when asked for."""
 
-from typing import List, Optional
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -81,8 +80,8 @@ class MiniWorldDataset(OpenVocabMixin, BaseSegDataset):
                  num_pictures: int = 1000,
                  first_seed: int = 0,
                  side: int = SIDE,
-                 difficulty: Optional[dict] = None,
-                 pipeline: Optional[List[dict]] = None,
+                 difficulty: dict | None = None,
+                 pipeline: list[dict] | None = None,
                  **kwargs) -> None:
         if categories not in CATEGORIES:
             raise ValueError(f'no categories {categories!r}; known: '
@@ -98,7 +97,7 @@ class MiniWorldDataset(OpenVocabMixin, BaseSegDataset):
         super().__init__(pipeline=pipeline, **kwargs)
         self._metainfo['dataset_name'] = categories
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> list[dict]:
         """One entry per picture; nothing is drawn yet."""
         return [
             dict(img_path=f'{self._metainfo.get("dataset_name", "mini")}-{seed}.png',

@@ -5,8 +5,9 @@ outlines on them, and then what makes a camera's life hard: uneven light, colour
 drift, grain and clutter that hides a little of everything.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple, Sequence, Tuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,13 +35,16 @@ class Difficulty(NamedTuple):
         grain: Standard deviation of the pixel noise (8-bit steps).
         clutter: Least and most occluding specks.
     """
-    fields: Tuple[int, int] = (1, 3)
-    things: Tuple[int, int] = (2, 5)
-    radius: Tuple[float, float] = (0.07, 0.17)
+    fields: tuple[int, int] = (1, 3)
+    things: tuple[int, int] = (2, 5)
+    radius: tuple[float, float] = (0.07, 0.17)
     light: float = 0.35
     drift: float = 11.0
     grain: float = 13.0
-    clutter: Tuple[int, int] = (3, 9)
+    clutter: tuple[int, int] = (3, 9)
+
+
+NORMAL = Difficulty()
 
 
 @lru_cache(maxsize=1)
@@ -59,7 +63,7 @@ def _grain() -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _axes(side: int) -> Tuple[np.ndarray, np.ndarray]:
+def _axes(side: int) -> tuple[np.ndarray, np.ndarray]:
     axis = np.arange(side, dtype=np.float32)
     return axis[:, None], axis[None, :]
 
@@ -126,8 +130,8 @@ def _texture(rng: np.random.Generator, category: int, height: int,
 def draw_picture(rng: np.random.Generator,
                  pool: Sequence[int],
                  side: int = SIDE,
-                 difficulty: Difficulty = Difficulty()
-                 ) -> Tuple[np.ndarray, np.ndarray]:
+                 difficulty: Difficulty = NORMAL
+                 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw one picture and its label map.
 
     Args:

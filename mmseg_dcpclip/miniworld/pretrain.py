@@ -13,8 +13,8 @@ A phrase that is in the picture is never a negative of another one there.
 import argparse
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import List, Sequence, Tuple
 
 import numpy as np
 import open_clip
@@ -50,7 +50,7 @@ def build_clip() -> open_clip.CLIP:
 
 
 def draw_batch(rng: np.random.Generator, size: int, side: int, difficulty: Difficulty
-               ) -> Tuple[Tensor, Tensor, List[str]]:
+               ) -> tuple[Tensor, Tensor, list[str]]:
     """Draw pictures with the captions of what can be seen in them.
 
     Returns:
@@ -71,7 +71,7 @@ def draw_batch(rng: np.random.Generator, size: int, side: int, difficulty: Diffi
     return ((batch - MEAN) / STD).permute(0, 3, 1, 2), present, captions
 
 
-def image_features(clip: open_clip.CLIP, pictures: Tensor) -> Tuple[Tensor, Tensor]:
+def image_features(clip: open_clip.CLIP, pictures: Tensor) -> tuple[Tensor, Tensor]:
     """Unit [CLS] [B, D] and patch features [B, N, D] at any picture size."""
     visual = clip.visual
     x = visual.conv1(pictures)
@@ -228,8 +228,8 @@ def pretrain(pictures: int, out: Path, seed: int = 0, lr: float = 1.5e-3) -> Non
         step, drawn, loss_sum = step + 1, drawn + size, loss_sum + loss.item()
         if step % 100 == 0:
             rates = patch_accuracy(average.module, everything, range(len(NAMES)), 20)
-            print(f'{(time.time() - start) / 60:5.1f} min  step {step}  {drawn} pictures '
-                  f'({100 * size / (time.time() - told):.0f}/s)  '
+            print(f'{(time.time() - start) / 60:5.1f} min  step {step}  {drawn} '
+                  f'pictures ({100 * size / (time.time() - told):.0f}/s)  '
                   f'loss {loss_sum / 100:.3f}  scale {clip.logit_scale.exp():.1f}  '
                   f'patches right {rates["patches"]:.3f}  [CLS] {rates["cls"]:.2f}',
                   flush=True)

@@ -1,6 +1,6 @@
 """Normalises images without padding them to one size."""
 
-from typing import Any, Dict
+from typing import Any
 
 import torch
 from mmseg.models import SegDataPreProcessor
@@ -19,7 +19,7 @@ class OpenVocabDataPreProcessor(SegDataPreProcessor):
         ValueError: An image without pixels or not of three channels.
     """
 
-    def forward(self, data: dict, training: bool = False) -> Dict[str, Any]:
+    def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
         """Convert channels and normalise.
 
         Args:

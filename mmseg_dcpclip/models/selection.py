@@ -1,7 +1,6 @@
 """Dynamic category selection (Sec. III-A, Eq. 1-5): which words an image needs."""
 
 from dataclasses import dataclass
-from typing import List, Optional
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +20,8 @@ class Selection:
         patch_scores: The refined scores of Eq. 2, [B, C, N], or None.
     """
     selected: Tensor
-    image_scores: Optional[Tensor] = None
-    patch_scores: Optional[Tensor] = None
+    image_scores: Tensor | None = None
+    patch_scores: Tensor | None = None
 
 
 def select_categories(patch: Tensor, cls: Tensor, text: Tensor, *, logit_scale: float,
@@ -108,7 +107,7 @@ class Pairs:
     """
     image: Tensor
     category: Tensor
-    counts: List[int]
+    counts: list[int]
 
     @classmethod
     def from_mask(cls, selected: Tensor) -> 'Pairs':
@@ -131,7 +130,7 @@ class DynamicCategorySelection(nn.Module):
     """
 
     def __init__(self, theta: float = 0.5, form: str = 'paper',
-                 max_categories: Optional[int] = None) -> None:
+                 max_categories: int | None = None) -> None:
         super().__init__()
         if max_categories is not None and max_categories < 1:
             raise ValueError(f'max_categories must be positive, got {max_categories}')

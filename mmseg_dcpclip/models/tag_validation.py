@@ -1,6 +1,6 @@
 """Tag validation (Sec. III-D, Eq. 17): a second look at unseen categories."""
 
-from typing import Optional, Sequence, Union
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +37,7 @@ def region_features(seg_map: Tensor, feats: Tensor, categories: Tensor) -> Tenso
 
 
 def validate_tags(seg_map: Tensor, feats: Tensor, text: Tensor, seen: Tensor, *,
-                  top_k: int, ignore_index: Optional[int] = None) -> Tensor:
+                  top_k: int, ignore_index: int | None = None) -> Tensor:
     """Give regions of unseen categories a better category where they need one.
 
     The features of each predicted category's region are averaged and compared with
@@ -94,7 +94,7 @@ class TagValidation:
             ``'concept'``, see :meth:`Vocabulary.seen`.
     """
 
-    def __init__(self, seen: Union[Vocabulary, str, Sequence[str]], top_k: int = 5,
+    def __init__(self, seen: Vocabulary | str | Sequence[str], top_k: int = 5,
                  match: str = 'name') -> None:
         if top_k < 1:
             raise ValueError(f'top_k must be at least 1, got {top_k}')

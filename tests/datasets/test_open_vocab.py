@@ -147,6 +147,10 @@ def test_class_lists(tmp_path):
         own_dataset(root)
     with pytest.raises(ValueError, match='not in `metainfo`'):
         own_dataset(root, metainfo=dict(classes=['a']))
+    vocabulary = Vocabulary(['a|b', 'c', 'd'])
+    assert own_dataset(root, vocabulary=vocabulary).vocabulary is vocabulary
+    with pytest.raises(ValueError, match='empty vocabulary'):
+        own_dataset(root, vocabulary=[])
     with pytest.raises(ValueError, match='give the classes'):
         own_dataset(root, vocabulary=None)
     with pytest.raises(FileNotFoundError, match='no class file'):

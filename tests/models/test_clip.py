@@ -239,7 +239,8 @@ def test_models_that_do_not_fit(name):
 
 def test_what_is_trained(toy_clip):
     backbone, _ = towers(*toy_clip[1:])
-    names = {n.split('.')[-2] for n, p in backbone.named_parameters() if p.requires_grad}
+    trained = [n for n, p in backbone.named_parameters() if p.requires_grad]
+    names = {name.split('.')[-2] for name in trained}
     assert names == {'q_proj', 'v_proj'}
     assert sum(p.numel() for p in backbone.parameters() if p.requires_grad) == (
         3 * 2 * 32 * 32)

@@ -6,7 +6,8 @@ from toys import assert_all_gradients, toy_features, toy_pairs
 
 from mmseg_dcpclip.models import CosineHead, SpatialEnhancedDecoder
 from mmseg_dcpclip.models.decode_heads.guided_window_attention import (
-    GuidedShiftWindowMSA)
+    GuidedShiftWindowMSA,
+)
 from mmseg_dcpclip.models.decode_heads.spatial_enhanced_decoder import attention_map
 from mmseg_dcpclip.models.necks import AlignedFeatures
 
@@ -51,7 +52,8 @@ def test_guidance_enters_queries_and_keys_only_eq14():
                     layer.w_msa.relative_position_bias_table)
     scores = q @ k.transpose(1, 2) / 2 + table[index.flatten()].view(9, 9)
     expected = layer.w_msa.proj(scores.softmax(-1) @ v).view_as(x)
-    torch.testing.assert_close(layer(x, guidance, image), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(layer(x, guidance, image), expected, atol=1e-5,
+                               rtol=1e-4)
 
 
 @pytest.mark.parametrize('shift', [0, 2])

@@ -6,7 +6,10 @@ from toys import assert_all_gradients, toy_features, toy_pairs
 from mmseg_dcpclip.models import TextGuidedAlignment
 from mmseg_dcpclip.models.necks import cost_volume
 from mmseg_dcpclip.models.necks.text_guided_alignment import (
-    CostSelfAttention, CrossAttentionLayer, TextualGuidance)
+    CostSelfAttention,
+    CrossAttentionLayer,
+    TextualGuidance,
+)
 
 SMALL = dict(embed_dims=8, num_templates=3, cost_dims=4, kernel_size=3,
              num_self_heads=2, mlp_ratio=2)

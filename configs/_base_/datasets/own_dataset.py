@@ -21,7 +21,7 @@ train_pipeline = [
     dict(type='LoadWideAnnotations'),
     # Short side 384, long side at most 1333.
     dict(type='Resize', scale=(1333, 384), keep_ratio=True),
-    # Crops smaller than this are padded by the data preprocessor. RandomCrop has
+    # A smaller picture stays smaller; nothing is padded. RandomCrop has
     # an ignore_index of its own (255), used only with cat_max_ratio < 1.
     dict(type='RandomCrop', crop_size=crop_size),
     dict(type='RandomFlip', prob=0.5),

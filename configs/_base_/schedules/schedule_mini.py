@@ -1,8 +1,9 @@
 # A few minutes on two CPU cores.
-max_iters = 1500
+max_iters = 420
+warmup = 40
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-4),
+    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=1e-4),
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
         custom_keys={
@@ -12,8 +13,8 @@ optim_wrapper = dict(
             'guidance.prompt': dict(decay_mult=0.0),
         }))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, begin=0, end=100, by_epoch=False),
-    dict(type='CosineAnnealingLR', begin=100, T_max=max_iters - 100, eta_min=0.0,
+    dict(type='LinearLR', start_factor=0.05, begin=0, end=warmup, by_epoch=False),
+    dict(type='CosineAnnealingLR', begin=warmup, T_max=max_iters - warmup, eta_min=0.0,
          by_epoch=False)
 ]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)

@@ -1,6 +1,6 @@
 """Turns tag validation (Eq. 17) on for val and test."""
 
-from typing import Optional, Sequence, Union
+from collections.abc import Sequence
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -26,16 +26,16 @@ class TagValidationHook(Hook):
         match: ``'name'`` or ``'concept'``, see :meth:`Vocabulary.seen`.
     """
 
-    def __init__(self, seen: Union[str, Sequence[str], None] = None, top_k: int = 5,
+    def __init__(self, seen: str | Sequence[str] | None = None, top_k: int = 5,
                  match: str = 'name') -> None:
-        self.validation: Optional[TagValidation] = None
+        self.validation: TagValidation | None = None
         self.seen = seen
         self.top_k = top_k
         self.match = match
 
     def before_run(self, runner: Runner) -> None:
         """Settle the seen categories before any loop changes the vocabulary."""
-        seen: Union[Vocabulary, str, Sequence[str]] = self.seen
+        seen: Vocabulary | str | Sequence[str] = self.seen
         if seen is None:
             seen = bare_model(runner).vocabulary
         self.validation = TagValidation(seen, self.top_k, self.match)

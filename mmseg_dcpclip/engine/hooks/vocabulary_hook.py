@@ -1,6 +1,5 @@
 """Lets the model's words follow the dataset at hand."""
 
-from typing import Optional
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -24,10 +23,8 @@ def dataset_vocabulary(dataset: Dataset) -> Vocabulary:
     Wrappers (``RepeatDataset``, ``ConcatDataset``) are looked into.
     """
     while not hasattr(dataset, 'vocabulary') and not hasattr(dataset, 'METAINFO'):
-        inner = getattr(dataset, 'dataset', None) or getattr(dataset, 'datasets', [None])[0]
-        if inner is None:
-            break
-        dataset = inner
+        inner = getattr(dataset, 'dataset', None)
+        dataset = dataset.datasets[0] if inner is None else inner
     if hasattr(dataset, 'vocabulary'):
         return dataset.vocabulary
     meta = dataset.metainfo
@@ -45,7 +42,7 @@ class VocabularyHook(Hook):
     priority = 'HIGH'
 
     def __init__(self) -> None:
-        self._before_val: Optional[Vocabulary] = None
+        self._before_val: Vocabulary | None = None
 
     def before_train(self, runner: Runner) -> None:
         bare_model(runner).set_vocabulary(

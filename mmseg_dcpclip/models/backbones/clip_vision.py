@@ -1,6 +1,6 @@
 """CLIP's image encoder as an mmseg backbone."""
 
-from typing import List, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -9,8 +9,13 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ..clip.features import CLIPFeatures
-from ..clip.layers import (freeze_all_but, load_tower, resize_position_embedding,
-                           set_quick_gelu, split_attention)
+from ..clip.layers import (
+    freeze_all_but,
+    load_tower,
+    resize_position_embedding,
+    set_quick_gelu,
+    split_attention,
+)
 from ..clip.loading import CLIPWeights, build_tower, load_clip_weights, wants_quick_gelu
 
 
@@ -49,14 +54,14 @@ class CLIPVisionBackbone(BaseModule):
 
     def __init__(self,
                  model_name: str = 'ViT-B-16',
-                 pretrained: Optional[str] = None,
+                 pretrained: str | None = None,
                  out_indices: Sequence[int] = (3, 7),
                  plain: bool = False,
                  trainable: str = 'qv',
-                 input_size: Optional[Tuple[int, int]] = None,
+                 input_size: tuple[int, int] | None = None,
                  patch_tokens: str = 'attention',
-                 quick_gelu: Optional[bool] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+                 quick_gelu: bool | None = None,
+                 init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         if patch_tokens not in ('attention', 'value'):
             raise ValueError("patch_tokens must be 'attention' or 'value', got "
@@ -125,7 +130,7 @@ class CLIPVisionBackbone(BaseModule):
         set_quick_gelu(self.visual.transformer, bool(self.quick_gelu))
 
     def forward(self, images: Tensor, with_attention: bool = False
-                ) -> Union[CLIPFeatures, Tuple[Tensor, ...]]:
+                ) -> CLIPFeatures | tuple[Tensor, ...]:
         """Encode images.
 
         Args:
@@ -139,7 +144,7 @@ class CLIPVisionBackbone(BaseModule):
         x = self._patches(images)
         grid = tuple(x.shape[-2:])
         x = self._embed(x)
-        maps: List[Tensor] = []
+        maps: list[Tensor] = []
         last = max(self.out_indices) + 1 if self.plain else len(self.blocks) - 1
         for i, block in enumerate(self.blocks[:last]):
             x = block(x)
@@ -163,7 +168,8 @@ class CLIPVisionBackbone(BaseModule):
     def _patches(self, images: Tensor) -> Tensor:
         """Resize if need be and embed patches, [B, W, h, w]."""
         size = self.input_size or tuple(
-            max(1, round(n / p)) * p for n, p in zip(images.shape[-2:], self.patch_size))
+            max(1, round(n / p)) * p
+            for n, p in zip(images.shape[-2:], self.patch_size))
         if tuple(images.shape[-2:]) != tuple(size):
             images = F.interpolate(images, tuple(size), mode='bilinear',
                                    align_corners=False)
@@ -171,14 +177,15 @@ class CLIPVisionBackbone(BaseModule):
 
     def _embed(self, x: Tensor) -> Tensor:
         """Add [CLS] and positions, [B, 1 + N, W]."""
-        table = resize_position_embedding(self.visual.positional_embedding, x.shape[-2:])
+        visual = self.visual
+        table = resize_position_embedding(visual.positional_embedding, x.shape[-2:])
         x = x.flatten(2).transpose(1, 2)
-        first = self.visual.class_embedding.to(x.dtype).expand(len(x), 1, -1)
+        first = visual.class_embedding.to(x.dtype).expand(len(x), 1, -1)
         x = torch.cat([first, x], dim=1) + table.to(x.dtype)
-        return self.visual.ln_pre(self.visual.patch_dropout(x))
+        return visual.ln_pre(visual.patch_dropout(x))
 
     def _last_block(self, x: Tensor, with_attention: bool
-                    ) -> Tuple[Tensor, Optional[Tensor]]:
+                    ) -> tuple[Tensor, Tensor | None]:
         block = self.blocks[-1]
         if not with_attention:
             return block(x), None
@@ -197,6 +204,6 @@ class CLIPVisionBackbone(BaseModule):
         return self.visual.ln_post(x) @ self.visual.proj
 
 
-def _token_map(x: Tensor, grid: Tuple[int, int]) -> Tensor:
+def _token_map(x: Tensor, grid: tuple[int, int]) -> Tensor:
     """Patch tokens [B, 1 + N, W] as a map [B, W, h, w]."""
     return x[:, 1:].transpose(1, 2).unflatten(2, grid)

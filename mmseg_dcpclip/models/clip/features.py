@@ -1,7 +1,6 @@
 """What the image encoder hands to selection, neck and decoder."""
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
 
 from torch import Tensor
 
@@ -20,9 +19,9 @@ class CLIPFeatures:
     """
     cls: Tensor
     patch: Tensor
-    grid: Tuple[int, int]
-    shallow: Tuple[Tensor, ...] = ()
-    attention: Optional[Tensor] = None
+    grid: tuple[int, int]
+    shallow: tuple[Tensor, ...] = ()
+    attention: Tensor | None = None
 
     @property
     def patch_map(self) -> Tensor:

@@ -5,7 +5,7 @@
 - :func:`set_quick_gelu` switches the activation of the MLPs.
 """
 
-from typing import Dict, Mapping, Optional, Tuple
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -32,8 +32,8 @@ class CLIPAttention(nn.Module):
         self.out_proj = nn.Linear(dims, dims)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor,
-                need_weights: bool = False, attn_mask: Optional[Tensor] = None
-                ) -> Tuple[Tensor, Optional[Tensor]]:
+                need_weights: bool = False, attn_mask: Tensor | None = None
+                ) -> tuple[Tensor, Tensor | None]:
         """Attend.
 
         Args:
@@ -75,7 +75,7 @@ def split_attention(transformer: nn.Module) -> None:
     transformer.batch_first = True
 
 
-def split_qkv_keys(state: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+def split_qkv_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename ``in_proj_*`` of nn.MultiheadAttention to q, k and v projections."""
     split = {}
     for key, value in state.items():
@@ -119,7 +119,7 @@ def freeze_all_but(module: nn.Module, transformer: nn.Module, trainable: str) ->
             block.attn.v_proj.weight.requires_grad_(True)
 
 
-def resize_position_embedding(table: Tensor, grid: Tuple[int, int]) -> Tensor:
+def resize_position_embedding(table: Tensor, grid: tuple[int, int]) -> Tensor:
     """Interpolate the position embedding of a square ViT to another grid.
 
     Args:

@@ -7,9 +7,9 @@ open_clip's or OpenAI's form. Nothing touches the network before
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Mapping, Optional
 
 import open_clip
 import torch
@@ -37,8 +37,8 @@ class CLIPWeights:
         quick_gelu: Whether these weights were trained with QuickGELU.
         source: Tag or file, for messages.
     """
-    visual: Dict[str, Tensor]
-    text: Dict[str, Tensor]
+    visual: dict[str, Tensor]
+    text: dict[str, Tensor]
     logit_scale: float
     quick_gelu: bool
     source: str
@@ -113,7 +113,7 @@ def wants_quick_gelu(model_name: str) -> bool:
 
 
 def load_clip_weights(model_name: str, pretrained: str,
-                      quick_gelu: Optional[bool] = None) -> CLIPWeights:
+                      quick_gelu: bool | None = None) -> CLIPWeights:
     """Read CLIP weights from a tag or a file.
 
     Args:
@@ -170,8 +170,8 @@ def _locate(model_name: str, pretrained: str) -> tuple:
             f'cannot get the weights {pretrained!r} of {model_name} '
             f'({type(error).__name__}): on a machine with network run "python -c '
             f'\'import open_clip; print(open_clip.download_pretrained(open_clip.'
-            f'get_pretrained_cfg("{model_name}", "{pretrained}")))\'", copy the printed '
-            'file here and set pretrained=<its path>') from error
+            f'get_pretrained_cfg("{model_name}", "{pretrained}")))\'", copy the '
+            'printed file here and set pretrained=<its path>') from error
 
 
 def _read(path: Path) -> tuple:

@@ -1,6 +1,5 @@
 """Logits straight from the cosine of patches and words."""
 
-from typing import Optional
 
 import torch
 from mmengine.model import BaseModule
@@ -26,8 +25,8 @@ class CosineHead(BaseModule):
     with_attention = False
 
     def __init__(self, scale: float = 20.0, bias: float = -5.0, trainable: bool = True,
-                 loss_decode: Optional[dict] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+                 loss_decode: dict | None = None,
+                 init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         self.scale = nn.Parameter(torch.tensor(float(scale)), trainable)
         self.bias = nn.Parameter(torch.tensor(float(bias)), trainable)

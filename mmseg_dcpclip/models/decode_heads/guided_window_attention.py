@@ -1,6 +1,5 @@
 """Swin's window attention with guided queries and keys (Eq. 13-14)."""
 
-from typing import Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +33,7 @@ class GuidedShiftWindowMSA(ShiftWindowMSA):
         if guidance_dims:
             self.guidance = nn.Linear(guidance_dims, 2 * embed_dims, bias=False)
 
-    def forward(self, x: Tensor, guidance: Optional[Tensor], image: Tensor) -> Tensor:
+    def forward(self, x: Tensor, guidance: Tensor | None, image: Tensor) -> Tensor:
         """Attend.
 
         Args:
@@ -48,8 +47,9 @@ class GuidedShiftWindowMSA(ShiftWindowMSA):
         height, width = x.shape[1:3]
         qkv = self.w_msa.qkv(x)
         if self.guidance is not None:
-            # nothing is added to v
-            qkv = qkv + F.pad(self.guidance(guidance), (0, x.shape[-1]))[image]
+            extra = F.pad(self.guidance(guidance), (0, x.shape[-1]))  # none for v
+            # index_select: its backward is far faster than that of indexing
+            qkv = qkv + extra.index_select(0, image)
 
         pad = [-n % self.window_size for n in (height, width)]
         qkv = F.pad(qkv, (0, 0, 0, pad[1], 0, pad[0]))
@@ -74,7 +74,7 @@ class GuidedShiftWindowMSA(ShiftWindowMSA):
         out = out.unflatten(1, (-1, heads)).transpose(2, 3)
         return out.flatten(3).flatten(0, 1)
 
-    def _bias(self, size: Tuple[int, int], padded: Tuple[int, int]) -> Tensor:
+    def _bias(self, size: tuple[int, int], padded: tuple[int, int]) -> Tensor:
         """Relative position bias plus mask of what must not meet, [nW, heads, L, L]."""
         table, index = (self.w_msa.relative_position_bias_table,
                         self.w_msa.relative_position_index)
@@ -117,7 +117,7 @@ class GuidedSwinBlock(BaseModule):
         self.ffn = FFN(embed_dims, int(mlp_ratio * embed_dims),
                        act_cfg=dict(type='GELU'), add_identity=False)
 
-    def forward(self, x: Tensor, guidance: Optional[Tensor], image: Tensor) -> Tensor:
+    def forward(self, x: Tensor, guidance: Tensor | None, image: Tensor) -> Tensor:
         """Category maps [M, h, w, d] and guidance [B, h, w, g] to [M, h, w, d]."""
         x = x + self.attn(self.norm1(x), guidance, image)
         return x + self.ffn(self.norm2(x))

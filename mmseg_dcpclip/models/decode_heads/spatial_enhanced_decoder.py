@@ -1,6 +1,6 @@
 """Spatial enhanced decoder (Sec. III-C, Eq. 13-16)."""
 
-from typing import Optional, Sequence, Union
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -87,8 +87,8 @@ class SpatialEnhancedLayer(BaseModule):
             nn.Conv2d(out_dims, out_dims, 3, padding=1),
             nn.GroupNorm(groups, out_dims), nn.ReLU(inplace=True))
 
-    def forward(self, x: Tensor, cost: Tensor, shallow: Optional[Tensor],
-                attention: Optional[Tensor], image: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cost: Tensor, shallow: Tensor | None,
+                attention: Tensor | None, image: Tensor) -> Tensor:
         """Decode one step.
 
         Args:
@@ -115,11 +115,11 @@ class SpatialEnhancedLayer(BaseModule):
         x = self.fuse(x)
         if self.skip_conv is not None:
             skip = _resize(self.skip_conv(shallow), size)
-            x = x + self.fuse_skip(skip)[image]
+            x = x + self.fuse_skip(skip).index_select(0, image)
         return self.refine(x)
 
-    def _guidance(self, size: Sequence[int], shallow: Optional[Tensor],
-                  attention: Optional[Tensor]) -> Optional[Tensor]:
+    def _guidance(self, size: Sequence[int], shallow: Tensor | None,
+                  attention: Tensor | None) -> Tensor | None:
         """What the image adds to F_m of Eq. 13, [B, h, w, g]."""
         parts = [_resize(conv(x), size) for conv, x in
                  ((self.shallow_conv, shallow), (self.attention_conv, attention))
@@ -168,13 +168,13 @@ class SpatialEnhancedDecoder(BaseModule):
                  num_heads: int = 4,
                  window_size: int = 12,
                  mlp_ratio: float = 4,
-                 loss_decode: Optional[dict] = None,
-                 init_cfg: Union[dict, list, None] = None) -> None:
+                 loss_decode: dict | None = None,
+                 init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
         if min(len(similarity_dims), len(skip_dims)) < num_layers:
-            raise ValueError(f'{num_layers} decoder layers need as many similarity_dims '
-                             f'and skip_dims, got {tuple(similarity_dims)} and '
-                             f'{tuple(skip_dims)}')
+            raise ValueError(f'{num_layers} decoder layers need as many '
+                             f'similarity_dims and skip_dims, got '
+                             f'{tuple(similarity_dims)} and {tuple(skip_dims)}')
         self.attention_grid = attention_grid
         self.num_shallow = num_shallow if fuse_shallow else 0
         # A_CLIP enters through the window attention only.

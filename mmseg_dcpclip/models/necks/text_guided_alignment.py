@@ -1,6 +1,5 @@
 """Text-guided alignment (Sec. III-B, Eq. 6-12)."""
 
-from typing import Optional, Union
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +24,7 @@ class TextualGuidance(BaseModule):
         prompt: Whether to add the learnable prompt P, one vector for all categories.
     """
 
-    def __init__(self, dims: int, cls: Optional[str] = 'product',
+    def __init__(self, dims: int, cls: str | None = 'product',
                  prompt: bool = True) -> None:
         super().__init__()
         if cls not in ('product', 'logit', None):
@@ -57,7 +56,7 @@ class TextualGuidance(BaseModule):
         """
         parts = [text]
         if self.cls is not None:
-            product = cls[image] * text
+            product = cls.index_select(0, image) * text
             parts.insert(0, product if self.cls == 'product' else product.mean(
                 -1, keepdim=True))
         if self.prompt is not None:
@@ -136,7 +135,7 @@ class CostSelfAttention(BaseModule):
         Returns:
             Tensor: [M, N, D_c].
         """
-        qkv = self.qkv(cost) + self.qkv_image(image_tokens)[image]
+        qkv = self.qkv(cost) + self.qkv_image(image_tokens).index_select(0, image)
         q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         z = F.scaled_dot_product_attention(q, k, v)
         x = self.norm1(z.transpose(1, 2).flatten(2) + cost)
@@ -175,9 +174,9 @@ class TextGuidedAlignment(BaseModule):
                  num_cross_heads: int = 1,
                  num_self_heads: int = 4,
                  mlp_ratio: float = 4,
-                 guidance_cls: Optional[str] = 'product',
+                 guidance_cls: str | None = 'product',
                  guidance_prompt: bool = True,
-                 init_cfg: Union[dict, list, None] = None) -> None:
+                 init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
         self.num_templates = num_templates
         self.cost_conv = nn.Conv2d(num_templates, cost_dims, kernel_size,
@@ -225,7 +224,7 @@ class TextGuidedAlignment(BaseModule):
             if self.self_layer is not None:
                 tokens = self.self_layer(tokens, image_tokens, pairs.image)
             else:  # one linear layer on the concatenation, split in two
-                tokens = self.fusion(tokens) + image_tokens[pairs.image]
+                tokens = self.fusion(tokens) + image_tokens.index_select(0, pairs.image)
             refined = tokens.transpose(1, 2).unflatten(2, features.grid)
         return AlignedFeatures(volume.mean(1, keepdim=True), cost, refined)
 

@@ -1,6 +1,6 @@
 """The DCP-CLIP segmentor: the parts of the paper wired together."""
 
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from collections.abc import Iterator, Sequence
 
 import torch
 from mmengine.structures import PixelData
@@ -21,7 +21,7 @@ from ..text_encoders.text_bank import TextBank, TextEmbeddings
 from .views import Views, make_views, merge_views, resize
 
 CHUNK = 32  # category maps held at full size at once
-Images = Union[Tensor, Sequence[Tensor]]
+Images = Tensor | Sequence[Tensor]
 
 
 @MODELS.register_module()
@@ -59,17 +59,17 @@ class DCPCLIP(BaseSegmentor):
                  backbone: dict,
                  text_encoder: dict,
                  decode_head: dict,
-                 neck: Optional[dict] = None,
-                 selection: Optional[dict] = None,
-                 auxiliary_head: Optional[dict] = None,
-                 vocabulary: Union[Vocabulary, str, Sequence[str]] = 'coco_stuff_171',
+                 neck: dict | None = None,
+                 selection: dict | None = None,
+                 auxiliary_head: dict | None = None,
+                 vocabulary: Vocabulary | str | Sequence[str] = 'coco_stuff_171',
                  ignore_index: int = 255,
                  join_ground_truth: bool = True,
-                 train_cfg: Optional[dict] = None,
-                 test_cfg: Optional[dict] = None,
-                 data_preprocessor: Optional[dict] = None,
-                 pretrained: Optional[str] = None,
-                 init_cfg: Union[dict, list, None] = None) -> None:
+                 train_cfg: dict | None = None,
+                 test_cfg: dict | None = None,
+                 data_preprocessor: dict | None = None,
+                 pretrained: str | None = None,
+                 init_cfg: dict | list | None = None) -> None:
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
         # mmseg has another CLIPTextEncoder, see registry.py
@@ -84,12 +84,12 @@ class DCPCLIP(BaseSegmentor):
         self.train_cfg = train_cfg
         self.test_cfg = dict(test_cfg or dict(mode='whole'))
         self.text_bank = TextBank()
-        self.tag_validation: Optional[TagValidation] = None
+        self.tag_validation: TagValidation | None = None
         self.set_vocabulary(vocabulary)
 
     # ------------------------------------------------------------------ words
 
-    def set_vocabulary(self, vocabulary: Union[Vocabulary, str, Sequence[str]]) -> None:
+    def set_vocabulary(self, vocabulary: Vocabulary | str | Sequence[str]) -> None:
         """Change the words; names, palette and ``dataset_meta`` follow.
 
         Args:
@@ -128,15 +128,22 @@ class DCPCLIP(BaseSegmentor):
 
     # ---------------------------------------------------------------- weights
 
+    def load_clip(self) -> None:
+        """Read CLIP's pretrained weights; one reading serves both towers."""
+        towers: dict[tuple, list] = {}
+        for tower in (self.backbone, self.text_encoder):
+            source = (tower.model_name, tower.pretrained, tower.quick_gelu_option)
+            towers.setdefault(source, []).append(tower)
+        for source, same in towers.items():
+            if source[1] is not None:
+                weights = load_clip_weights(*source)
+                for tower in same:
+                    tower.load_clip(weights)
+
     def init_weights(self) -> None:
-        """Initialise; one reading of CLIP's weights serves both towers."""
-        towers = (self.backbone, self.text_encoder)
-        sources = {(t.model_name, t.pretrained, t.quick_gelu_option) for t in towers}
-        if len(sources) == 1 and self.backbone.pretrained is not None:
-            weights = load_clip_weights(*sources.pop())
-            for tower in towers:
-                tower.load_clip(weights)
-                tower.is_init = True
+        """Initialise every part and read CLIP's pretrained weights."""
+        self.load_clip()
+        self.backbone.is_init = self.text_encoder.is_init = True  # not once more
         super().init_weights()
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args,
@@ -167,29 +174,30 @@ class DCPCLIP(BaseSegmentor):
                ) -> Tensor:
         """Logits of M pairs, [M, h, w] (Eq. 6-16)."""
         if self.neck is None:
-            similarity = cost_volume(features, text.mean[pairs.category][:, None], pairs)
+            mean = text.mean[pairs.category][:, None]
+            similarity = cost_volume(features, mean, pairs)
             aligned = AlignedFeatures(similarity, similarity, similarity)
         else:
             aligned = self.neck(features, text.templates[pairs.category], pairs)
         return self.decode_head(features, aligned, pairs)
 
-    def encode_decode(self, inputs: Tensor, batch_data_samples: Optional[list] = None
-                      ) -> Tuple[Tensor, Pairs, CLIPFeatures]:
+    def encode_decode(self, inputs: Tensor, batch_data_samples: list | None = None
+                      ) -> tuple[Tensor, Pairs, CLIPFeatures]:
         """Logits [M, h, w] of the selected pairs of images [B, 3, H, W]."""
         text = self.text_embeddings()
         features = self.extract_feat(inputs)
         pairs = Pairs.from_mask(self.select(features, text))
         return self.decode(features, text, pairs), pairs, features
 
-    def _forward(self, inputs: Images, data_samples: Optional[list] = None
-                 ) -> List[Tensor]:
+    def _forward(self, inputs: Images, data_samples: list | None = None
+                 ) -> list[Tensor]:
         """Logits [M, h, w] of each group of images of one size."""
         return [self.encode_decode(images)[0] for _, images in _by_size(inputs)]
 
     # --------------------------------------------------------------- training
 
-    def loss(self, inputs: Images, data_samples: List[SegDataSample]
-             ) -> Dict[str, Tensor]:
+    def loss(self, inputs: Images, data_samples: list[SegDataSample]
+             ) -> dict[str, Tensor]:
         """Losses, and how the selection did.
 
         Args:
@@ -210,7 +218,7 @@ class DCPCLIP(BaseSegmentor):
                 f'ignore_index {self.ignore_index} is one of the '
                 f'{len(self.vocabulary)} categories: set model.ignore_index (and the '
                 "dataset's and the metric's) to a larger value, e.g. 65535")
-        total: Dict[str, Tensor] = {}
+        total: dict[str, Tensor] = {}
         for index, images in _by_size(inputs):
             share = len(index) / len(inputs)
             losses = self._group_loss(images, [data_samples[i] for i in index])
@@ -218,8 +226,8 @@ class DCPCLIP(BaseSegmentor):
                 total[name] = total.get(name, 0) + share * value
         return total
 
-    def _group_loss(self, images: Tensor, data_samples: List[SegDataSample]
-                    ) -> Dict[str, Tensor]:
+    def _group_loss(self, images: Tensor, data_samples: list[SegDataSample]
+                    ) -> dict[str, Tensor]:
         """Losses of images of one size."""
         text = self.text_embeddings()
         labels = self._labels(images, data_samples)
@@ -241,7 +249,7 @@ class DCPCLIP(BaseSegmentor):
         losses['selection.count'] = selected.sum(1).float().mean()
         return losses
 
-    def _labels(self, images: Tensor, data_samples: List[SegDataSample]) -> Tensor:
+    def _labels(self, images: Tensor, data_samples: list[SegDataSample]) -> Tensor:
         """Labels of images of one size, int64 [B, H, W]."""
         labels = [sample.gt_sem_seg.data.squeeze(0).long() for sample in data_samples]
         for label, sample in zip(labels, data_samples):
@@ -254,8 +262,8 @@ class DCPCLIP(BaseSegmentor):
     # ---------------------------------------------------------------- testing
 
     def predict(self, inputs: Images,
-                data_samples: Optional[List[SegDataSample]] = None
-                ) -> List[SegDataSample]:
+                data_samples: list[SegDataSample] | None = None
+                ) -> list[SegDataSample]:
         """Segment.
 
         Args:
@@ -322,12 +330,12 @@ class DCPCLIP(BaseSegmentor):
         return features.patch_map[(image + 1) * views.per_image - 1]
 
 
-def _by_size(images: Images) -> Iterator[Tuple[List[int], Tensor]]:
+def _by_size(images: Images) -> Iterator[tuple[list[int], Tensor]]:
     """Groups of images of one size: their indices and [B, 3, H, W]."""
     if isinstance(images, Tensor):
         yield list(range(len(images))), images
         return
-    groups: Dict[tuple, List[int]] = {}
+    groups: dict[tuple, list[int]] = {}
     for i, image in enumerate(images):
         groups.setdefault(tuple(image.shape), []).append(i)
     for index in groups.values():
@@ -349,18 +357,19 @@ def categories_in(labels: Tensor, num_categories: int, ignore_index: int) -> Ten
         ValueError: A label is neither a category nor ``ignore_index``.
     """
     flat = labels.flatten(1)
-    flat = torch.where(flat == ignore_index, num_categories, flat)
-    wrong = (flat < 0) | (flat > num_categories)
+    ignored = flat == ignore_index
+    wrong = ~ignored & ((flat < 0) | (flat >= num_categories))
     if wrong.any():
         raise ValueError(
             f'the label {int(flat[wrong][0])} is neither one of the {num_categories} '
             f'categories nor ignore_index {ignore_index}: check the vocabulary and the '
             "dataset's ignore_index")
     present = flat.new_zeros(len(labels), num_categories + 1, dtype=torch.bool)
+    flat = flat.masked_fill(ignored, num_categories)
     return present.scatter_(1, flat, True)[:, :num_categories]
 
 
-def _undo_augmentation(maps: Tensor, meta: dict, size: Tuple[int, int]) -> Tensor:
+def _undo_augmentation(maps: Tensor, meta: dict, size: tuple[int, int]) -> Tensor:
     """Cut padding off maps [K, h, w] of an input of `size` and turn flips back."""
     left, right, top, bottom = meta.get('img_padding_size',
                                         meta.get('padding_size', (0, 0, 0, 0)))

@@ -5,8 +5,8 @@ Whole mode has one view, the image. Slide mode has windows and, as CAT-Seg
 windows are averaged where they overlap, and the result half and half with the whole.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..selection import Pairs
 
-Box = Tuple[int, int, int, int]  # top, left, bottom, right in pixels
+Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels
 
 
 def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
@@ -27,7 +27,7 @@ def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def window_boxes(size: Sequence[int], crop: Sequence[int], stride: Sequence[int]
-                 ) -> List[Box]:
+                 ) -> list[Box]:
     """Places of sliding windows; the last ones are moved back inside the image.
 
     Args:
@@ -62,8 +62,8 @@ class Views:
         with_whole: Whether the last view of each image is the whole image.
     """
     images: Tensor
-    windows: List[Box]
-    size: Tuple[int, int]
+    windows: list[Box]
+    size: tuple[int, int]
     slide: bool
     with_whole: bool
 

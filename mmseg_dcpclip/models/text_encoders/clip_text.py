@@ -1,7 +1,7 @@
 """CLIP's text encoder: words to embeddings."""
 
 import warnings
-from typing import List, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
 
 import open_clip
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...registry import MODELS
 from ...vocabulary import Vocabulary
-from ..clip.layers import (freeze_all_but, load_tower, set_quick_gelu, split_attention)
+from ..clip.layers import freeze_all_but, load_tower, set_quick_gelu, split_attention
 from ..clip.loading import CLIPWeights, build_tower, load_clip_weights, wants_quick_gelu
 from .templates import get_templates
 
@@ -39,12 +39,12 @@ class CLIPTextEncoder(BaseModule):
 
     def __init__(self,
                  model_name: str = 'ViT-B-16',
-                 pretrained: Optional[str] = None,
-                 templates: Union[str, Sequence[str]] = 'imagenet',
+                 pretrained: str | None = None,
+                 templates: str | Sequence[str] = 'imagenet',
                  trainable: str = 'none',
                  chunk_size: int = 512,
-                 quick_gelu: Optional[bool] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+                 quick_gelu: bool | None = None,
+                 init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         self.model_name = model_name
         self.pretrained = pretrained
@@ -87,7 +87,7 @@ class CLIPTextEncoder(BaseModule):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         set_quick_gelu(self.text.transformer, bool(self.quick_gelu))
 
-    def weights_version(self) -> Tuple[Tuple[int, int], ...]:
+    def weights_version(self) -> tuple[tuple[int, int], ...]:
         """A value that changes when a weight is written or moved (in this process)."""
         return tuple((p.data_ptr(), p._version) for p in self.parameters())
 
@@ -126,7 +126,7 @@ class CLIPTextEncoder(BaseModule):
         return F.normalize(x.float(), dim=-1)
 
     def encode(self, vocabulary: Vocabulary,
-               templates: Optional[Sequence[str]] = None) -> Tensor:
+               templates: Sequence[str] | None = None) -> Tensor:
         """Embed every category with every template.
 
         The embeddings of a category's synonyms are averaged. Prompts are sorted by
@@ -149,7 +149,7 @@ class CLIPTextEncoder(BaseModule):
                       'current')
             chunks = track_iter_progress(list(chunks))
         device = self.logit_scale.device
-        done: List[Tensor] = [self(tokens[chunk].to(device)) for chunk in chunks]
+        done: list[Tensor] = [self(tokens[chunk].to(device)) for chunk in chunks]
         prompts = torch.cat(done)[order.argsort().to(device)]
         prompts = prompts.view(len(words), len(templates), -1)
 

@@ -1,6 +1,6 @@
 """Prompt templates: sentences around a category's name."""
 
-from typing import Sequence, Tuple, Union
+from collections.abc import Sequence
 
 from open_clip import OPENAI_IMAGENET_TEMPLATES
 
@@ -15,7 +15,7 @@ TEMPLATE_SETS = {
 }
 
 
-def get_templates(templates: Union[str, Sequence[str]]) -> Tuple[str, ...]:
+def get_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
     """Resolve a set's name or check templates of one's own.
 
     Args:

@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Tuple
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +39,7 @@ class TextBank:
 
     def __init__(self, capacity: int = 4) -> None:
         self.capacity = capacity
-        self._entries: 'OrderedDict[Tuple, TextEmbeddings]' = OrderedDict()
+        self._entries: OrderedDict[tuple, TextEmbeddings] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)

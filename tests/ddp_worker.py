@@ -1,0 +1,66 @@
+"""Trains a toy model for a few steps and writes the losses; see test_train.py.
+
+Usage: ddp_worker.py OUT BATCH_SIZE LAUNCHER
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path[:0] = [str(Path(__file__).resolve().parent),
+                str(Path(__file__).resolve().parents[1])]
+
+import toys  # noqa: E402
+from mmengine.config import Config  # noqa: E402
+from mmengine.dist import all_reduce, is_main_process  # noqa: E402
+from mmengine.hooks import Hook  # noqa: E402
+from mmengine.registry import init_default_scope  # noqa: E402
+from mmengine.runner import Runner  # noqa: E402
+
+import mmseg_dcpclip  # noqa: E402, F401
+
+STEPS = 3
+PIPELINE = [dict(type='LoadImageFromFile'), dict(type='LoadWideAnnotations'),
+            dict(type='PackSegInputs')]
+
+
+class Record(Hook):
+    """Losses averaged over the processes."""
+
+    def __init__(self) -> None:
+        self.losses = []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        loss = outputs['loss'].detach().clone()
+        all_reduce(loss, 'mean')
+        self.losses.append(loss.item())
+
+
+def main() -> None:
+    out, batch_size, launcher = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    init_default_scope('mmseg')
+    torch.manual_seed(0)
+    record = Record()
+    runner = Runner.from_cfg(Config(dict(
+        model=toys.toy_model_config(vocabulary='mini-20', ignore_index=65535),
+        work_dir=str(out.parent / out.stem), launcher=launcher, default_scope='mmseg',
+        randomness=dict(seed=1), log_level='ERROR',
+        env_cfg=dict(dist_cfg=dict(backend='gloo')),
+        train_dataloader=dict(
+            batch_size=batch_size, num_workers=0,
+            sampler=dict(type='InfiniteSampler', shuffle=False),
+            dataset=dict(type='MiniWorldDataset', categories='mini-20', side=32,
+                         num_pictures=8, pipeline=PIPELINE, ignore_index=65535)),
+        train_cfg=dict(type='IterBasedTrainLoop', max_iters=STEPS),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        custom_hooks=[dict(type='VocabularyHook')])))
+    runner.register_hook(record)
+    runner.train()
+    if is_main_process():
+        out.write_text(json.dumps(record.losses))
+
+
+if __name__ == '__main__':
+    main()

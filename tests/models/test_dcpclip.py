@@ -1,0 +1,380 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.structures import PixelData
+from toys import (
+    MINI,
+    WORDS,
+    assert_all_gradients,
+    toy_model,
+    toy_model_config,
+    toy_samples,
+)
+
+from mmseg_dcpclip import Vocabulary
+from mmseg_dcpclip.models import TagValidation, validate_tags
+from mmseg_dcpclip.models.segmentors import dcpclip as dcpclip_module
+from mmseg_dcpclip.models.segmentors.dcpclip import categories_in
+from mmseg_dcpclip.models.segmentors.views import window_boxes
+from mmseg_dcpclip.models.selection import Pairs
+
+
+def prepared(model, sizes, training=False, **kwargs):
+    return model.data_preprocessor(toy_samples(sizes, **kwargs), training)
+
+
+def maps_of(samples):
+    return [sample.pred_sem_seg.data[0] for sample in samples]
+
+
+# ---------------------------------------------------------------------- training
+
+@pytest.mark.parametrize('changes', [
+    {}, dict(neck=None, decode_head=dict(type='CosineHead')),
+    dict(text_encoder=dict(type='CLIPTextEncoder', templates=['{}', 'some {}'],
+                           trainable='qv', **MINI)),
+    dict(join_ground_truth=False), dict(selection=dict(theta=0.0))])
+def test_a_step_reaches_everything_that_is_trained(changes):
+    model = toy_model(**changes)
+    data = prepared(model, [(32, 32), (32, 32)], True)
+    loss, log = model.parse_losses(model(**data, mode='loss'))
+    loss.backward()
+    assert torch.isfinite(loss) and loss > 0
+    assert_all_gradients(model)
+    assert {'decode.loss_bce', 'selection.recall', 'selection.count'} <= set(log)
+
+
+def test_mixed_sizes_train_as_the_mean_of_one_by_one():
+    model = toy_model()
+    sizes = [(32, 40), (24, 24), (32, 40)]
+    together = model(**prepared(model, sizes, True), mode='loss')
+    alone = []
+    for i in range(3):
+        data = toy_samples(sizes)
+        data = {k: v[i:i + 1] for k, v in data.items()}
+        alone.append(model(**model.data_preprocessor(data, True), mode='loss'))
+    for name in ('decode.loss_bce', 'selection.count'):
+        expected = torch.stack([losses[name] for losses in alone]).mean()
+        torch.testing.assert_close(together[name], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_ground_truth_joins_the_selection(monkeypatch):
+    model = toy_model()
+    monkeypatch.setattr(model, 'select', lambda features, text: torch.tensor(
+        [[True, False, False, False, False]]))
+    data = prepared(model, [(16, 16)], True)
+    label = torch.full((1, 16, 16), 255)
+    label[0, 3, 4], label[0, 5, 5] = 2, 4
+    data['data_samples'][0].gt_sem_seg.data = label
+    seen = []
+    decode = model.decode
+    monkeypatch.setattr(model, 'decode', lambda f, t, pairs: seen.append(
+        pairs.category.tolist()) or decode(f, t, pairs))
+    losses = model(**data, mode='loss')
+    assert seen == [[0, 2, 4]]
+    assert losses['selection.recall'] == 0 and losses['selection.count'] == 1
+    model.join_ground_truth = False
+    model(**data, mode='loss')
+    assert seen[1] == [0]
+
+
+def test_stock_auxiliary_head_beside_it():
+    model = toy_model(auxiliary_head=dict(
+        type='FCNHead', in_channels=128, in_index=-1, channels=8, num_convs=1,
+        num_classes=len(WORDS), norm_cfg=dict(type='BN'),
+        loss_decode=dict(type='CrossEntropyLoss', loss_weight=0.4,
+                         avg_non_ignore=True)))
+    data = prepared(model, [(32, 32), (32, 32)], True)
+    losses = model(**data, mode='loss')
+    assert {'aux.loss_ce', 'aux.acc_seg'} <= set(losses)
+    model.parse_losses(losses)[0].backward()
+    assert_all_gradients(model)
+
+
+def test_bad_labels_are_named():
+    model = toy_model()
+    data = prepared(model, [(16, 16)], True)
+    data['data_samples'][0].gt_sem_seg.data[0, 0, 0] = 5
+    with pytest.raises(ValueError, match='label 5 is neither one of the 5'):
+        model(**data, mode='loss')
+    data['data_samples'][0].gt_sem_seg = PixelData(data=torch.zeros(1, 16, 8).long())
+    with pytest.raises(ValueError, match='label'):
+        model(**data, mode='loss')
+    model.ignore_index = 3
+    with pytest.raises(ValueError, match='65535'):
+        model(**data, mode='loss')
+
+
+def test_categories_in_labels():
+    labels = torch.tensor([[[0, 2], [300, 2]], [[300, 300], [300, 300]]])
+    assert categories_in(labels, 4, 300).tolist() == [[True, False, True, False],
+                                                      [False] * 4]
+
+
+# ------------------------------------------------------------------------ testing
+
+def plain_whole(model, image, size):
+    """Whole mode over all categories, unselected ones at minus infinity."""
+    logits, pairs, _ = model.encode_decode(image[None])
+    full = torch.full((len(model.vocabulary), *size), -torch.inf)
+    up = F.interpolate(logits[:, None], image.shape[-2:], mode='bilinear')
+    full[pairs.category] = F.interpolate(up, size, mode='bilinear')[:, 0]
+    return full.argmax(0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('theta', [0.9, 0.0])
+def test_whole_mode_equals_all_categories(theta, monkeypatch):
+    monkeypatch.setattr(dcpclip_module, 'CHUNK', 2)  # several chunks
+    model = toy_model(selection=dict(theta=theta)).eval()
+    data = prepared(model, [(32, 40)])
+    data['data_samples'][0].set_metainfo(dict(ori_shape=(50, 45)))
+    expected = plain_whole(model, data['inputs'][0], (50, 45))
+    sample = model.predict(**data)[0]
+    assert sample.pred_sem_seg.data.dtype == torch.int64
+    assert torch.equal(sample.pred_sem_seg.data[0], expected)
+    if theta == 0:
+        assert sample.selected_categories == [0, 1, 2, 3, 4]
+
+
+def plain_slide(model, image, crop, stride, size):
+    """The five-crop protocol over all categories, one crop after the other."""
+    num = len(model.vocabulary)
+    height, width = image.shape[-2:]
+
+    def probability(view, to):
+        logits, pairs, _ = model.encode_decode(view[None])
+        full = torch.zeros(num, *to)
+        full[pairs.category] = F.interpolate(
+            logits[:, None], to, mode='bilinear')[:, 0].sigmoid()
+        return full
+
+    total, count = torch.zeros(num, height, width), torch.zeros(height, width)
+    for top, left, bottom, right in window_boxes((height, width), crop, stride):
+        part = (slice(top, bottom), slice(left, right))
+        total[:, part[0], part[1]] += probability(image[:, part[0], part[1]], crop)
+        count[part] += 1
+    whole = F.interpolate(image[None], crop, mode='bilinear')[0]
+    whole = F.interpolate(probability(whole, crop)[None], (height, width),
+                          mode='bilinear')[0]
+    merged = (total / count + whole) / 2
+    return F.interpolate(merged[None], size, mode='bilinear')[0]
+
+
+@torch.no_grad()
+def test_slide_mode_equals_all_categories():
+    test_cfg = dict(mode='slide', crop_size=(24, 24), stride=(16, 16))
+    model = toy_model(test_cfg=test_cfg | dict(return_logits=True)).eval()
+    data = prepared(model, [(40, 40), (40, 40)])
+    for sample in data['data_samples']:
+        sample.set_metainfo(dict(ori_shape=(33, 50)))
+    results = model.predict(**data)
+    for image, sample in zip(data['inputs'], results, strict=True):
+        expected = plain_slide(model, image, (24, 24), (16, 16), (33, 50))
+        chosen = sample.selected_categories
+        torch.testing.assert_close(sample.seg_logits.data, expected[chosen],
+                                   atol=1e-5, rtol=1e-4)
+        agree = sample.pred_sem_seg.data[0] == expected.argmax(0)
+        assert agree.float().mean() > 0.999  # rounding may turn a tie
+
+
+def test_window_boxes_cover_the_image():
+    assert window_boxes((640, 640), (384, 384), (256, 256)) == [
+        (0, 0, 384, 384), (0, 256, 384, 640), (256, 0, 640, 384), (256, 256, 640, 640)]
+    assert window_boxes((20, 50), (24, 24), (16, 16)) == [
+        (0, 0, 20, 24), (0, 16, 20, 40), (0, 26, 20, 50)]
+    with pytest.raises(ValueError, match='positive'):
+        window_boxes((20, 20), (8, 8), (0, 4))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('test_cfg', [
+    dict(mode='whole'), dict(mode='slide', crop_size=(24, 24), stride=(16, 16)),
+    dict(mode='slide', crop_size=(24, 24), stride=(16, 16), global_view=False)])
+def test_batch_of_mixed_sizes_equals_one_by_one(test_cfg):
+    model = toy_model(test_cfg=test_cfg | dict(return_logits=True)).eval()
+    sizes = [(32, 40), (24, 24), (32, 40), (1, 1), (9, 130)]
+    together = model.predict(**prepared(model, sizes))
+    for i, sample in enumerate(together):
+        data = {k: v[i:i + 1] for k, v in toy_samples(sizes).items()}
+        alone = model.predict(**model.data_preprocessor(data))[0]
+        assert alone.selected_categories == sample.selected_categories
+        assert alone.pred_sem_seg.data.shape == (1, *sizes[i])
+        torch.testing.assert_close(alone.seg_logits.data, sample.seg_logits.data,
+                                   atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_padding_and_flip_are_undone():
+    model = toy_model(test_cfg=dict(mode='whole', return_logits=True)).eval()
+    data = prepared(model, [(32, 40)])
+    plain = model.predict(**data)[0].seg_logits.data
+    meta = dict(ori_shape=(24, 32), padding_size=(0, 8, 0, 8), flip=True,
+                flip_direction='horizontal')
+    data['data_samples'][0].set_metainfo(meta)
+    result = model.predict(**data)[0].seg_logits.data
+    torch.testing.assert_close(result, plain[:, :24, :32].flip(2))
+
+
+@torch.no_grad()
+def test_without_data_samples():
+    model = toy_model().eval()
+    samples = model.predict(torch.randn(2, 3, 16, 24))
+    assert [m.shape for m in maps_of(samples)] == [(16, 24)] * 2
+    assert model(torch.randn(1, 3, 16, 16), mode='tensor')[0].shape[1:] == (8, 8)
+
+
+@torch.no_grad()
+def test_no_map_of_all_categories_at_image_size():
+    """At 600 words no tensor comes near C x H x W."""
+    words = [f'thing {i}' for i in range(600)]
+    model = toy_model(vocabulary=words, selection=dict(theta=0.9)).eval()
+    data = prepared(model, [(96, 96)])
+    model.text_embeddings()
+    with torch.profiler.profile(profile_memory=True) as profile:
+        selected = len(model.predict(**data)[0].selected_categories)
+    largest = max((event.cpu_memory_usage for event in profile.events()), default=0)
+    assert 0 < largest < 600 * 96 * 96 * 4 / 2
+    assert selected < 150
+
+
+@torch.no_grad()
+def test_one_word():
+    model = toy_model(vocabulary=['cat']).eval()
+    sample = model.predict(**prepared(model, [(16, 16)], num_classes=1))[0]
+    assert (sample.pred_sem_seg.data == 0).all()
+
+
+@torch.no_grad()
+def test_bad_test_cfg():
+    model = toy_model(test_cfg=dict(mode='slide')).eval()
+    with pytest.raises(ValueError, match='crop_size'):
+        model.predict(**prepared(model, [(16, 16)]))
+
+
+# -------------------------------------------------------------------------- words
+
+@torch.no_grad()
+def test_vocabulary_is_swapped_with_its_names():
+    model = toy_model().eval()
+    data = prepared(model, [(32, 32)])
+    first = maps_of(model.predict(**data))[0].clone()
+    other = Vocabulary(['sky', 'sea', 'sand|beach'])
+    model.set_vocabulary(other)
+    assert model.dataset_meta == dict(classes=('sky', 'sea', 'sand'),
+                                      palette=other.palette)
+    assert maps_of(model.predict(**data))[0].max() < 3
+    model.set_vocabulary(WORDS)
+    assert torch.equal(maps_of(model.predict(**data))[0], first)  # nothing stale
+    model.dataset_meta = dict(classes=('road', ), palette=[[0, 0, 0]])
+    assert model.dataset_meta['classes'] == tuple(WORDS)
+    json.dumps(model.dataset_meta)  # as the inferencer's visualizer wants it
+
+
+@pytest.mark.parametrize('words, message', [
+    ([], 'empty'), (['cat', 'cat'], 'cat'), (['cat', ' '], 'blank')])
+def test_bad_words(words, message):
+    with pytest.raises(ValueError, match=message):
+        toy_model().set_vocabulary(words)
+
+
+# ----------------------------------------------------------------- tag validation
+
+@torch.no_grad()
+@pytest.mark.parametrize('test_cfg', [
+    dict(mode='whole'), dict(mode='slide', crop_size=(24, 24), stride=(16, 16)),
+    dict(mode='slide', crop_size=(24, 24), stride=(16, 16), global_view=False)])
+def test_attached_validation_equals_the_formula(test_cfg):
+    model = toy_model(test_cfg=test_cfg).eval()
+    data = prepared(model, [(40, 40)])
+    before = maps_of(model.predict(**data))[0].clone()
+    model.tag_validation = TagValidation([WORDS[0]], top_k=1)
+    after = maps_of(model.predict(**data))[0]
+    whole = data['inputs']
+    if test_cfg['mode'] == 'slide':
+        whole = F.interpolate(whole, (24, 24), mode='bilinear')
+    feats = model.extract_feat(whole).patch_map[0]
+    seen = torch.tensor([True, False, False, False, False])
+    expected = validate_tags(before, feats, model.text_embeddings().mean, seen, top_k=1)
+    assert torch.equal(after, expected)
+    assert (after != before).any()
+
+
+# -------------------------------------------------------------------- checkpoints
+
+@torch.no_grad()
+def test_checkpoint_gives_the_same_predictions(tmp_path):
+    from mmengine.runner import load_checkpoint, save_checkpoint
+    model = toy_model(seed=1).eval()
+    model.text_encoder.logit_scale.fill_(33.0)
+    save_checkpoint(dict(state_dict=model.state_dict(), meta={}),
+                    str(tmp_path / 'm.pth'))
+    other = toy_model(seed=2).eval()
+    data = prepared(model, [(32, 32)])
+    other.predict(**data)  # fills the bank with embeddings of the old weights
+    load_checkpoint(other, str(tmp_path / 'm.pth'))
+    expected, result = (maps_of(m.predict(**prepared(m, [(32, 32)])))[0]
+                        for m in (model, other))
+    assert torch.equal(result, expected)
+    torch.testing.assert_close(other.text_embeddings().mean,
+                               model.text_embeddings().mean)
+
+
+def test_checkpoint_of_another_model_is_refused(tmp_path):
+    from mmengine.runner import load_checkpoint, save_checkpoint
+    save_checkpoint(dict(state_dict=torch.nn.Linear(3, 3).state_dict()),
+                    str(tmp_path / 'm.pth'))
+    with pytest.raises(ValueError, match='another model'):
+        load_checkpoint(toy_model(), str(tmp_path / 'm.pth'))
+
+
+def test_one_reading_serves_both_towers(monkeypatch):
+    from mmseg.registry import MODELS
+    calls = []
+    load = dcpclip_module.load_clip_weights
+    monkeypatch.setattr(dcpclip_module, 'load_clip_weights',
+                        lambda *args: calls.append(args) or load(*args))
+    config = toy_model_config()
+    for tower in ('backbone', 'text_encoder'):
+        config[tower]['pretrained'] = 'miniworld'
+    model = MODELS.build(config)
+    model.init_weights()
+    assert len(calls) == 1
+    from safetensors.numpy import load_file
+
+    from mmseg_dcpclip.miniworld import MINI_CLIP_WEIGHTS
+    stored = load_file(MINI_CLIP_WEIGHTS)
+    np.testing.assert_array_equal(model.backbone.visual.proj.detach(),
+                                  stored['visual.proj'].astype(np.float32))
+    np.testing.assert_array_equal(model.text_encoder.text.text_projection.detach(),
+                                  stored['text_projection'].astype(np.float32))
+
+
+def test_autocast_runs():
+    model = toy_model()
+    data = prepared(model, [(32, 32)], True)
+    plain = model(**data, mode='loss')['decode.loss_bce']
+    with torch.autocast('cpu', torch.bfloat16):
+        loss = model(**data, mode='loss')['decode.loss_bce']
+    loss.backward()
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, plain, atol=0.05, rtol=0.05)
+    assert_all_gradients(model)
+
+
+def test_max_categories_guards(monkeypatch):
+    model = toy_model(selection=dict(theta=0.0, max_categories=2)).eval()
+    with torch.no_grad():
+        sample = model.predict(**prepared(model, [(16, 16)]))[0]
+    assert len(sample.selected_categories) == 2
+
+
+def test_pairs_of_a_batch_are_ragged():
+    model = toy_model()
+    features = model.extract_feat(torch.randn(2, 3, 16, 16))
+    text = model.text_embeddings()
+    mask = torch.tensor([[1, 1, 1, 1, 1], [0, 0, 1, 0, 0]]).bool()
+    assert model.decode(features, text, Pairs.from_mask(mask)).shape == (6, 8, 8)

@@ -1,0 +1,61 @@
+"""Every config builds, from any folder, without network or data."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmseg.registry import HOOKS, METRICS, MODELS
+
+CONFIGS = sorted((Path(__file__).resolve().parents[1] / 'configs').glob('*.py'))
+
+
+def millions(module):
+    return sum(p.numel() for p in module.parameters()) / 1e6
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_builds_from_another_folder(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = Config.fromfile(path)
+    assert config.default_scope == 'mmseg'
+    with torch.device('meta'):
+        neck = config.model.get('neck') and MODELS.build(config.model.neck)
+        head = MODELS.build(config.model.decode_head)
+    assert neck is None or millions(neck) > 0
+    assert head.loss_decode.loss_name.startswith('loss')
+    for hook in config.custom_hooks:
+        assert HOOKS.build(hook)
+    metric = METRICS.build(config.test_evaluator)
+    assert metric.ignore_index == config.model.ignore_index
+    assert not list(tmp_path.iterdir())
+    if 'mini' in path.stem:
+        assert MODELS.build(config.model).vocabulary.name == 'mini-seen'
+
+
+def test_size_of_the_models():
+    sizes = {}
+    for name in ('vitb16', 'vitl14'):
+        config = Config.fromfile(CONFIGS[0].parent / f'dcpclip_{name}_coco.py')
+        with torch.device('meta'):
+            neck = MODELS.build(config.model.neck)
+            head = MODELS.build(config.model.decode_head)
+        sizes[name] = millions(neck) + millions(head)
+    assert 15.60 <= sizes['vitl14'] <= 15.87
+    assert 9 < sizes['vitb16'] < 10
+
+
+def test_real_configs_fit_their_clip():
+    """Widths and blocks in the configs against open_clip's architectures."""
+    from mmseg_dcpclip.models.clip import clip_config
+    for name, layers in (('vitb16', 12), ('vitl14', 24)):
+        model = Config.fromfile(CONFIGS[0].parent / f'dcpclip_{name}_coco.py').model
+        clip = clip_config(model.backbone.model_name)
+        assert clip['vision_cfg']['layers'] == layers
+        assert model.backbone.out_indices == (layers // 3 - 1, 2 * layers // 3 - 1)
+        assert model.decode_head.shallow_dims == clip['vision_cfg']['width']
+        assert model.neck.embed_dims == clip['embed_dim']
+        assert model.text_encoder.model_name == model.backbone.model_name
+        assert model.neck.num_templates == 80
+        pixels = model.backbone.get('input_size', model.test_cfg.crop_size)[0]
+        assert pixels / clip['vision_cfg']['patch_size'] == 24

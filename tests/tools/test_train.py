@@ -1,0 +1,140 @@
+"""tools/train.py and what it promises: resume, AMP, several processes, real configs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from data_trees import make_coco_stuff_tree
+from mmengine.config import Config
+
+ROOT = Path(__file__).resolve().parents[2]
+TESTS = ROOT / 'tests'
+ENV = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
+
+# dcpclip_mini.py made small
+TINY = [
+    'model.neck.cost_dims=8', 'model.decode_head.cost_dims=8',
+    'model.decode_head.num_layers=1', 'model.decode_head.num_heads=2',
+    'train_dataloader.batch_size=1', 'train_dataloader.dataset.side=32',
+    'train_dataloader.dataset.num_pictures=8', 'val_dataloader.dataset.num_pictures=1',
+    'val_dataloader.dataset.side=32', 'val_dataloader.dataset.categories=mini-20',
+    'default_hooks.logger.interval=1', 'default_hooks.checkpoint.interval=2',
+    'log_level=WARNING',
+]
+
+
+def train(monkeypatch, load_tool, config, work_dir, options, *flags):
+    monkeypatch.setattr(sys, 'argv', [
+        'train.py', str(config), '--work-dir', str(work_dir), *flags,
+        '--cfg-options', *options])
+    load_tool('train.py').main()
+
+
+def scalars(work_dir):
+    """All logged training steps of a work dir, in order."""
+    rows = []
+    for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        rows += [json.loads(line) for line in path.read_text().splitlines()]
+    return [row for row in rows if 'loss' in row]
+
+
+def test_train_resume_and_amp(monkeypatch, load_tool, tmp_path):
+    config = ROOT / 'configs' / 'dcpclip_mini.py'
+    run, length = tmp_path / 'run', 'train_cfg.max_iters={0} train_cfg.val_interval={0}'
+    train(monkeypatch, load_tool, config, run, TINY + length.format(2).split())
+    assert (run / 'iter_2.pth').is_file() and len(scalars(run)) == 2
+    train(monkeypatch, load_tool, config, run, TINY + length.format(4).split(),
+          '--resume')
+    assert [row['step'] for row in scalars(run)] == [1, 2, 3, 4]
+    states = [torch.load(run / f'iter_{i}.pth', weights_only=False)['state_dict']
+              for i in (2, 4)]
+    changed = {k for k in states[0] if not torch.equal(states[0][k], states[1][k])}
+    trained = [k for k in changed if k.startswith('backbone')]
+    # of CLIP only the q and v weights move, of the text nothing
+    assert trained and all(k.endswith(('q_proj.weight', 'v_proj.weight'))
+                           for k in trained)
+    assert not any(k.startswith('text_encoder') for k in changed)
+    assert any(k.startswith('decode_head') for k in changed)
+
+    train(monkeypatch, load_tool, config, tmp_path / 'amp',
+          TINY + length.format(1).split(), '--amp')
+    assert Config.fromfile(tmp_path / 'amp' / 'dcpclip_mini.py').optim_wrapper.type == (
+        'AmpOptimWrapper')
+    assert scalars(tmp_path / 'amp')[0]['loss'] > 0
+
+
+def test_learning_rates_and_decay_of_the_groups():
+    from mmengine.optim import build_optim_wrapper
+    from mmseg.registry import MODELS
+    from toys import toy_model_config
+    config = Config.fromfile(ROOT / 'configs' / 'dcpclip_vitb16_coco.py')
+    model = MODELS.build(toy_model_config())
+    groups = build_optim_wrapper(model, config.optim_wrapper).optimizer.param_groups
+    rates = {}
+    for group in groups:
+        for p in group['params']:
+            rates[p] = group['lr'], group['weight_decay']
+    for name, p in model.named_parameters():
+        if not p.requires_grad:
+            continue
+        assert rates[p][0] == pytest.approx(2e-6 if 'backbone' in name else 2e-4), name
+        no_decay = ('norm' in name or 'refine.0' in name or 'refine.3' in name
+                    or 'bias_table' in name or 'prompt' in name)
+        assert rates[p][1] == (0 if no_decay else 1e-4), name
+
+
+def test_two_processes_equal_one():
+    """Gloo, no unused-parameter search, the same losses and the same total batch."""
+    import tempfile
+    with tempfile.TemporaryDirectory() as folder:
+        one, two = Path(folder) / 'one.json', Path(folder) / 'two.json'
+        worker = str(TESTS / 'ddp_worker.py')
+        subprocess.run([sys.executable, worker, str(one), '2', 'none'], env=ENV,
+                       check=True, capture_output=True)
+        subprocess.run([
+            sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
+            '--master_port=29713', worker, str(two), '1', 'pytorch'
+        ], env=ENV, check=True, capture_output=True)
+        losses = [json.loads(path.read_text()) for path in (one, two)]
+    assert len(losses[0]) == 3 and losses[0][0] != losses[0][1]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+def test_scripts_are_sound():
+    for script in sorted((ROOT / 'tools').glob('*.sh')):
+        subprocess.run(['bash', '-n', str(script)], check=True)
+        asked = subprocess.run(['bash', str(script)], capture_output=True, text=True)
+        assert asked.returncode == 2 and 'Usage' in asked.stderr
+
+
+def test_missing_config_is_named(monkeypatch, load_tool):
+    monkeypatch.setattr(sys, 'argv', ['train.py', 'configs/none.py'])
+    with pytest.raises(SystemExit, match='configs/none.py'):
+        load_tool('train.py').main()
+
+
+def test_real_config_trains_and_tests_on_a_coco_stuff_tree(tmp_path):
+    """Two iterations and a test of ViT-B/16, only data root and weights changed."""
+    tree = tmp_path / 'coco stuff'
+    make_coco_stuff_tree(tree, num_train=2, num_val=1, size=(60, 80))
+    config = ROOT / 'configs' / 'dcpclip_vitb16_coco.py'
+    options = [
+        '--cfg-options', 'model.backbone.pretrained=None',
+        'model.text_encoder.pretrained=None',
+        *(f'{split}_dataloader.dataset.data_root={tree}'
+          for split in ('train', 'val', 'test'))]
+    short = ['train_cfg.max_iters=2', 'train_cfg.val_interval=2']
+    work_dir = tmp_path / 'run'
+    env = dict(ENV, OMP_NUM_THREADS=str(os.cpu_count()))
+    subprocess.run([sys.executable, str(ROOT / 'tools' / 'train.py'), str(config),
+                    '--work-dir', str(work_dir), *options, *short],
+                   env=env, check=True, capture_output=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / 'tools' / 'test.py'), str(config),
+         str(work_dir / 'iter_2.pth'), '--work-dir', str(work_dir), *options],
+        env=env, check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert 'mIoU' in done.stdout + done.stderr
