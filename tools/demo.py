@@ -60,7 +60,7 @@ def compare(results: dict[str, Path]) -> str:
     rows = [[benchmark, name, *(f'{scores[benchmark][key]:.2f}' for key in keys)]
             for benchmark in next(iter(tests.values()))
             for name, scores in tests.items()]
-    table = Table(*header, title='Percent; mIoU, seen and unseen by the GT-present rule')
+    table = Table(*header, title='Percent; mIoU, seen, unseen by the GT-present rule')
     for row in rows:
         table.add_row(*row)
     Console().print(table)

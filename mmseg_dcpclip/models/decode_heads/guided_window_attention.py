@@ -52,7 +52,8 @@ class GuidedShiftWindowMSA(ShiftWindowMSA):
             qkv = qkv + extra.index_select(0, image)
 
         pad = [-n % self.window_size for n in (height, width)]
-        qkv = F.pad(qkv, (0, 0, 0, pad[1], 0, pad[0]))
+        if any(pad):
+            qkv = F.pad(qkv, (0, 0, 0, pad[1], 0, pad[0]))
         padded = qkv.shape[1:3]
         if self.shift_size:
             qkv = qkv.roll((-self.shift_size, -self.shift_size), (1, 2))

@@ -151,6 +151,8 @@ class TextGuidedAlignment(BaseModule):
         num_templates: P, prompts per category: input channels of Eq. 6's conv.
         cost_dims: D_c.
         kernel_size: Of Eq. 6's conv.
+        cost_scale: Factor on the cosines in front of that conv: they lie close
+            together, and the conv learns faster from values of order 1.
         cross_attention: The branch of Eq. 7-10 (CA in Table IV).
         self_attention: The branch of Eq. 11-12 (SA in Table IV). Without it and with
             CA, the concatenation of Eq. 11 goes through one linear layer.
@@ -168,6 +170,7 @@ class TextGuidedAlignment(BaseModule):
                  num_templates: int = 80,
                  cost_dims: int = 128,
                  kernel_size: int = 5,
+                 cost_scale: float = 10.0,
                  cross_attention: bool = True,
                  self_attention: bool = True,
                  num_cross_layers: int = 1,
@@ -179,6 +182,7 @@ class TextGuidedAlignment(BaseModule):
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
         self.num_templates = num_templates
+        self.cost_scale = cost_scale
         self.cost_conv = nn.Conv2d(num_templates, cost_dims, kernel_size,
                                    padding=kernel_size // 2)
         self.guidance = self.cross_layers = None
@@ -216,7 +220,7 @@ class TextGuidedAlignment(BaseModule):
                 f'{text.shape[1]}: set neck.num_templates to the number of '
                 'text_encoder.templates')
         volume = cost_volume(features, text, pairs)
-        cost = self.cost_conv(volume)  # Eq. 6
+        cost = self.cost_conv(self.cost_scale * volume)  # Eq. 6
         refined = cost
         if self.image_projection is not None:
             image_tokens = self.image_projection(self._refine(features, text, pairs))
