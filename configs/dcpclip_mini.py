@@ -7,5 +7,6 @@ _base_ = [
 ]
 custom_hooks = [
     dict(type='VocabularyHook'),
-    dict(type='TagValidationHook', seen='mini-seen', top_k=5),
+    dict(type='TagValidationHook', seen='mini-seen', top_k=3),
 ]
+randomness = dict(seed=0)

@@ -12,6 +12,7 @@ import os
 import sys
 from pathlib import Path
 
+import torch
 from mmengine.config import Config, DictAction
 from mmengine.dist import init_dist, is_main_process
 from mmengine.model import is_model_wrapper
@@ -76,6 +77,8 @@ def load_config(args: argparse.Namespace) -> Config:
         or str(Path('work_dirs') / Path(args.config).stem))
     config.load_from = None if args.checkpoint == 'none' else args.checkpoint
     config.resume = False
+    if not torch.cuda.is_available() and 'dist_cfg' in config.get('env_cfg', {}):
+        config.env_cfg.dist_cfg.backend = 'gloo'
     if args.show or args.show_dir:
         hook = config.get('default_hooks', {}).get('visualization')
         if hook is None:

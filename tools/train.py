@@ -9,6 +9,8 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
+from mmseg_dcpclip.engine.cpu import prepare_cpu
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -36,6 +38,9 @@ def main() -> None:
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
     cfg.merge_from_dict(args.cfg_options)
+    if cfg.get('train_dataloader') is None:
+        raise SystemExit(f'{args.config} has no train_dataloader: add a dataset config '
+                         'to its _base_')
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
@@ -46,8 +51,7 @@ def main() -> None:
             cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
         else:  # float16 is slow there and needs a scaler made for CUDA
             cfg.optim_wrapper.setdefault('dtype', 'bfloat16')
-    if not torch.cuda.is_available():
-        cfg.env_cfg.dist_cfg.backend = 'gloo'
+    prepare_cpu(cfg)
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume

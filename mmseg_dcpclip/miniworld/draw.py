@@ -40,8 +40,8 @@ class Difficulty(NamedTuple):
     radius: tuple[float, float] = (0.07, 0.17)
     light: float = 0.35
     drift: float = 11.0
-    grain: float = 13.0
-    clutter: tuple[int, int] = (3, 9)
+    grain: float = 22.0
+    clutter: tuple[int, int] = (6, 14)
 
 
 NORMAL = Difficulty()

@@ -34,12 +34,13 @@ PATCH_TEMPERATURE = 10.0
 MIN_PIXELS = 30  # a category with fewer visible pixels is not worth a word
 
 # (share of the pictures, side, batch, difficulty): few large things first.
+# All with less grain and clutter than segmentation meets.
 STAGES = (
     (0.62, 48, 192, Difficulty(fields=(1, 2), things=(1, 2), radius=(0.15, 0.30),
-                               clutter=(1, 4))),
+                               grain=13.0, clutter=(1, 4))),
     (0.23, 64, 128, Difficulty(fields=(1, 2), things=(1, 3), radius=(0.11, 0.25),
-                               clutter=(2, 6))),
-    (0.15, 96, 64, Difficulty()),
+                               grain=13.0, clutter=(2, 6))),
+    (0.15, 96, 64, Difficulty(grain=13.0, clutter=(3, 9))),
 )
 
 

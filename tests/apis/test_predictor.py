@@ -1,5 +1,7 @@
 """Predictor, and mmseg's own ways to use a model."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -149,14 +151,22 @@ def test_inferencer(trained, predictor, tmp_path):
     assert tuple(inferencer.visualizer.dataset_meta['classes']) == tuple(WORDS)
 
 
-@pytest.mark.parametrize('name', ['dcpclip_mini_frozen.py'])
-def test_our_own_config_in_the_inferencer(name, tmp_path):
-    from pathlib import Path
-    config = Config.fromfile(Path(__file__).resolve().parents[2] / 'configs' / name)
-    model = init_model(config, device='cpu')
-    model.load_clip()
+def test_our_own_configs_there(tmp_path):
+    """Words and pipeline of configs/dcpclip_mini*.py as they are."""
+    configs = Path(__file__).resolve().parents[2] / 'configs'
     path = tmp_path / 'p.png'
     Image.fromarray(picture(96, 96)).save(path)
-    sample = inference_model(model, str(path))
+    frozen = init_model(str(configs / 'dcpclip_mini_frozen.py'), device='cpu')
+    frozen.load_clip()
+    sample = inference_model(frozen, str(path))
     assert sample.pred_sem_seg.data.shape == (1, 96, 96)
-    assert len(model.dataset_meta['classes']) == 171
+    assert len(frozen.dataset_meta['classes']) == 171
+
+    config = str(configs / 'dcpclip_mini.py')
+    model = init_model(config, device='cpu')
+    save_checkpoint(dict(state_dict=model.state_dict(), meta=dict(dataset_meta={})),
+                    str(tmp_path / 'mini.pth'))
+    inferencer = MMSegInferencer(config, str(tmp_path / 'mini.pth'), device='cpu')
+    result = inferencer(str(path), out_dir=str(tmp_path / 'out'))
+    assert result['predictions'].shape == (96, 96)
+    assert (tmp_path / 'out' / 'vis' / 'p.png').is_file()

@@ -108,6 +108,12 @@ def test_bad_labels_are_named():
         model(**data, mode='loss')
 
 
+def test_plain_backbone_is_refused():
+    with pytest.raises(ValueError, match='plain=False'):
+        toy_model(backbone=dict(type='CLIPVisionBackbone', plain=True,
+                                out_indices=(1, ), **MINI))
+
+
 def test_categories_in_labels():
     labels = torch.tensor([[[0, 2], [300, 2]], [[300, 300], [300, 300]]])
     assert categories_in(labels, 4, 300).tolist() == [[True, False, True, False],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from data_trees import make_coco_stuff_tree
+from data_trees import make_coco_stuff_tree, make_own_tree
 from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +24,15 @@ TINY = [
     'val_dataloader.dataset.side=32', 'val_dataloader.dataset.categories=mini-20',
     'default_hooks.logger.interval=1', 'default_hooks.checkpoint.interval=2',
     'log_level=WARNING',
+]
+
+# a real config on a random mini CLIP
+MINI_CLIP = [
+    'model.backbone.model_name=mini-ViT-8', 'model.backbone.pretrained=None',
+    'model.backbone.out_indices=(1,3)', 'model.neck.embed_dims=128',
+    'model.text_encoder.model_name=mini-ViT-8', 'model.text_encoder.pretrained=None',
+    'model.decode_head.shallow_dims=128', 'model.decode_head.cost_dims=16',
+    'model.neck.cost_dims=16',
 ]
 
 
@@ -117,6 +126,20 @@ def test_missing_config_is_named(monkeypatch, load_tool):
         load_tool('train.py').main()
 
 
+def test_config_without_data_is_named(monkeypatch, load_tool, tmp_path):
+    config = tmp_path / 'no_data.py'
+    config.write_text("model = dict(type='DCPCLIP')\n")
+    monkeypatch.setattr(sys, 'argv', ['train.py', str(config)])
+    with pytest.raises(SystemExit, match='no train_dataloader'):
+        load_tool('train.py').main()
+    real = str(ROOT / 'configs' / 'dcpclip_vitb16_coco.py')
+    monkeypatch.setattr(sys, 'argv', [
+        'train.py', real, '--work-dir', str(tmp_path / 'run'), '--cfg-options',
+        *MINI_CLIP, f'train_dataloader.dataset.data_root={tmp_path}'])
+    with pytest.raises(FileNotFoundError, match='images/train2017'):
+        load_tool('train.py').main()
+
+
 def test_real_config_trains_and_tests_on_a_coco_stuff_tree(tmp_path):
     """Two iterations and a test of ViT-B/16, only data root and weights changed."""
     tree = tmp_path / 'coco stuff'
@@ -138,3 +161,24 @@ def test_real_config_trains_and_tests_on_a_coco_stuff_tree(tmp_path):
          str(work_dir / 'iter_2.pth'), '--work-dir', str(work_dir), *options],
         env=env, check=True, capture_output=True, text=True, cwd=tmp_path)
     assert 'mIoU' in done.stdout + done.stderr
+
+
+def test_own_dataset_config_trains_and_tests(monkeypatch, load_tool, tmp_path):
+    """Folders and a text file of names; nothing else but the data root is given."""
+    tree = make_own_tree(tmp_path / 'own')
+    config = ROOT / 'configs' / 'dcpclip_vitb16_own.py'
+    options = [*MINI_CLIP, *(f'{split}_dataloader.dataset.data_root={tree}'
+                             for split in ('train', 'val', 'test')),
+               *(f'{split}_dataloader.{key}' for split in ('train', 'val', 'test')
+                 for key in ('num_workers=0', 'persistent_workers=False')),
+               'log_level=WARNING', "model.text_encoder.templates=['{}']",
+               'model.neck.num_templates=1']
+    run = tmp_path / 'run'
+    train(monkeypatch, load_tool, config, run,
+          [*options, 'train_cfg.max_iters=1', 'train_cfg.val_interval=1'])
+    state = torch.load(run / 'iter_1.pth', weights_only=False)
+    assert tuple(state['meta']['dataset_meta']['classes']) == ('cat', 'dog', 'café')
+    code = load_tool('test.py').main([
+        str(config), str(run / 'iter_1.pth'), '--work-dir', str(run), '--cfg-options',
+        *options])
+    assert code == 0

@@ -1,4 +1,5 @@
-# DCP-CLIP on the mini CLIP of the small world (12 x 12 patches of 96-pixel pictures).
+# DCP-CLIP on the mini CLIP of the small world (8 x 8 patches of
+# 64-pixel crops in training, 12 x 12 of 96-pixel pictures in testing).
 clip = dict(model_name='mini-ViT-8', pretrained='miniworld')
 model = dict(
     type='DCPCLIP',
@@ -10,7 +11,7 @@ model = dict(
     backbone=dict(
         type='CLIPVisionBackbone', out_indices=(1, 3), trainable='qv', **clip),
     text_encoder=dict(type='CLIPTextEncoder', templates='miniworld', **clip),
-    selection=dict(theta=0.2),
+    selection=dict(theta=0.05),
     neck=dict(
         type='TextGuidedAlignment',
         embed_dims=128,
@@ -23,8 +24,8 @@ model = dict(
         type='SpatialEnhancedDecoder',
         cost_dims=32,
         shallow_dims=128,
-        window_size=6,
-        attention_grid=12,
+        window_size=4,
+        attention_grid=8,
         similarity_dims=(8, 4),
         skip_dims=(16, 16),
         num_heads=2,

@@ -1,6 +1,6 @@
 # A few minutes on two CPU cores.
-max_iters = 420
-warmup = 40
+max_iters = 1200
+warmup = 100
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=1e-4),
@@ -14,8 +14,7 @@ optim_wrapper = dict(
         }))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, begin=0, end=warmup, by_epoch=False),
-    dict(type='CosineAnnealingLR', begin=warmup, T_max=max_iters - warmup, eta_min=0.0,
-         by_epoch=False)
+    dict(type='CosineAnnealingLR', T_max=max_iters, eta_min=0.0, by_epoch=False)
 ]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
 val_cfg = dict(type='ValLoop')

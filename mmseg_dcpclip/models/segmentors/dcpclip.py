@@ -72,6 +72,9 @@ class DCPCLIP(BaseSegmentor):
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
+        if getattr(self.backbone, 'plain', True):
+            raise ValueError('DCPCLIP needs a CLIPVisionBackbone with plain=False, got '
+                             f'{backbone}')
         # mmseg has another CLIPTextEncoder, see registry.py
         self.text_encoder = MODELS.build({'_scope_': SCOPE, **text_encoder})
         self.selection = DynamicCategorySelection(**(selection or {}))
@@ -218,18 +221,18 @@ class DCPCLIP(BaseSegmentor):
                 f'ignore_index {self.ignore_index} is one of the '
                 f'{len(self.vocabulary)} categories: set model.ignore_index (and the '
                 "dataset's and the metric's) to a larger value, e.g. 65535")
+        text = self.text_embeddings()
         total: dict[str, Tensor] = {}
         for index, images in _by_size(inputs):
             share = len(index) / len(inputs)
-            losses = self._group_loss(images, [data_samples[i] for i in index])
+            losses = self._group_loss(images, [data_samples[i] for i in index], text)
             for name, value in losses.items():
                 total[name] = total.get(name, 0) + share * value
         return total
 
-    def _group_loss(self, images: Tensor, data_samples: list[SegDataSample]
-                    ) -> dict[str, Tensor]:
+    def _group_loss(self, images: Tensor, data_samples: list[SegDataSample],
+                    text: TextEmbeddings) -> dict[str, Tensor]:
         """Losses of images of one size."""
-        text = self.text_embeddings()
         labels = self._labels(images, data_samples)
         present = categories_in(labels, len(self.vocabulary), self.ignore_index)
         features = self.extract_feat(images)

@@ -1,0 +1,97 @@
+#!/usr/bin/env python
+"""Measure the dynamic category selection on a config's test set.
+
+For every threshold and both forms: recall of the categories that are in the picture
+(mean over pictures) and how many are selected. CLIP runs once per picture.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmseg.registry import MODELS
+from rich.console import Console
+from rich.table import Table
+
+from mmseg_dcpclip.apis.predictor import load_weights
+from mmseg_dcpclip.datasets.labels import write_atomic
+from mmseg_dcpclip.engine.hooks.vocabulary_hook import dataset_vocabulary
+from mmseg_dcpclip.models import select_categories
+from mmseg_dcpclip.models.segmentors.dcpclip import categories_in
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', type=Path)
+    parser.add_argument('checkpoint', help="weights, or 'none' for CLIP's own")
+    parser.add_argument('--theta', type=float, nargs='+',
+                        default=[0.9, 0.8, 0.5, 0.2, 0.05, 0.0])
+    parser.add_argument('--pictures', type=int, help='no more than these')
+    parser.add_argument('--json', type=Path, help='write the rows there, too')
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    return parser.parse_args()
+
+
+@torch.no_grad()
+def measure(model: torch.nn.Module, loader: torch.utils.data.DataLoader,
+            thetas: list[float], pictures: int | None) -> list[dict]:
+    """Mean recall and number of selected categories per theta and form."""
+    text, tau = model.text_embeddings().mean, float(model.text_encoder.logit_scale)
+    sums = {(theta, form): torch.zeros(2) for theta in thetas
+            for form in ('paper', 'union')}
+    count = 0
+    for batch in loader:
+        data = model.data_preprocessor(batch)
+        for image, sample in zip(data['inputs'], data['data_samples']):
+            if count == pictures:
+                break
+            label = sample.gt_sem_seg.data.long()
+            present = categories_in(label, len(text), loader.dataset.ignore_index)[0]
+            if not present.any():
+                continue
+            features = model.backbone(image[None])
+            for (theta, form), total in sums.items():
+                selected = select_categories(
+                    features.patch, features.cls, text, logit_scale=tau, theta=theta,
+                    form=form).selected[0]
+                recall = (selected & present).sum() / present.sum()
+                total += torch.stack([recall, selected.sum().float()]).cpu()
+            count += 1
+    return [dict(theta=theta, form=form, recall=float(total[0] / count),
+                 selected=float(total[1] / count), pictures=count)
+            for (theta, form), total in sums.items()]
+
+
+def main() -> None:
+    args = parse_args()
+    config = Config.fromfile(args.config)
+    config.merge_from_dict(args.cfg_options)
+    init_default_scope('mmseg')
+    model = MODELS.build(config.model)
+    if args.checkpoint == 'none':
+        model.load_clip()
+    else:
+        load_weights(model, args.checkpoint)
+    model.to(args.device).eval()
+    loader = Runner.build_dataloader(config.test_dataloader)
+    model.set_vocabulary(dataset_vocabulary(loader.dataset))
+    rows = measure(model, loader, args.theta, args.pictures)
+
+    table = Table('theta', 'form', 'recall', 'selected',
+                  title=f'{rows[0]["pictures"]} pictures, '
+                  f'{len(model.vocabulary)} categories')
+    for row in rows:
+        table.add_row(f'{row["theta"]:g}', row['form'], f'{row["recall"]:.3f}',
+                      f'{row["selected"]:.1f}')
+    Console().print(table)
+    if args.json:
+        write_atomic(args.json, json.dumps(rows, indent=1).encode())
+
+
+if __name__ == '__main__':
+    main()
