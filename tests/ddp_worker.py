@@ -19,7 +19,7 @@ from mmengine.hooks import Hook  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
-import mmseg_dcpclip  # noqa: E402, F401
+from mmseg_dcpclip.engine import prepare_cpu  # noqa: E402
 
 STEPS = 3
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='LoadWideAnnotations'),
@@ -43,11 +43,10 @@ def main() -> None:
     init_default_scope('mmseg')
     torch.manual_seed(0)
     record = Record()
-    runner = Runner.from_cfg(Config(dict(
+    config = Config(dict(
         model=toys.toy_model_config(vocabulary='mini-20', ignore_index=65535),
         work_dir=str(out.parent / out.stem), launcher=launcher, default_scope='mmseg',
         randomness=dict(seed=1), log_level='ERROR',
-        env_cfg=dict(dist_cfg=dict(backend='gloo')),
         train_dataloader=dict(
             batch_size=batch_size, num_workers=0,
             sampler=dict(type='InfiniteSampler', shuffle=False),
@@ -55,7 +54,9 @@ def main() -> None:
                          num_pictures=8, pipeline=PIPELINE, ignore_index=65535)),
         train_cfg=dict(type='IterBasedTrainLoop', max_iters=STEPS),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
-        custom_hooks=[dict(type='VocabularyHook')])))
+        custom_hooks=[dict(type='VocabularyHook')]))
+    prepare_cpu(config)
+    runner = Runner.from_cfg(config)
     runner.register_hook(record)
     runner.train()
     if is_main_process():

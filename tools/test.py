@@ -12,14 +12,14 @@ import os
 import sys
 from pathlib import Path
 
-import torch
 from mmengine.config import Config, DictAction
-from mmengine.dist import init_dist, is_main_process
+from mmengine.dist import init_dist, is_distributed, is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 import mmseg_dcpclip  # noqa: F401  registers everything
+from mmseg_dcpclip.engine import prepare_cpu
 from mmseg_dcpclip.evaluation.benchmarks import (
     Benchmark,
     build_datasets,
@@ -77,8 +77,7 @@ def load_config(args: argparse.Namespace) -> Config:
         or str(Path('work_dirs') / Path(args.config).stem))
     config.load_from = None if args.checkpoint == 'none' else args.checkpoint
     config.resume = False
-    if not torch.cuda.is_available() and 'dist_cfg' in config.get('env_cfg', {}):
-        config.env_cfg.dist_cfg.backend = 'gloo'
+    prepare_cpu(config)
     if args.show or args.show_dir:
         hook = config.get('default_hooks', {}).get('visualization')
         if hook is None:
@@ -126,7 +125,7 @@ def main(argv: list[str] | None = None) -> int | str:
             set_outputs(benchmarks, Path(config.work_dir) / 'benchmarks', args.out)
             # Before the model is built: a mistake shows before the first image.
             init_default_scope(config.get('default_scope', 'mmseg'))
-            if args.launcher != 'none':
+            if args.launcher != 'none' and not is_distributed():
                 settings = config.get('env_cfg', {}).get('dist_cfg', {})
                 init_dist(args.launcher, **settings)
             build_datasets(benchmarks)

@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from mmseg_dcpclip.engine.cpu import prepare_cpu
+from mmseg_dcpclip.engine import prepare_cpu
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,12 +45,11 @@ def main() -> None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = osp.join('work_dirs', osp.splitext(osp.basename(args.config))[0])
-    if args.amp:
+    if args.amp and torch.cuda.is_available():
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        if torch.cuda.is_available():
-            cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-        else:  # float16 is slow there and needs a scaler made for CUDA
-            cfg.optim_wrapper.setdefault('dtype', 'bfloat16')
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    elif args.amp:
+        cfg.optim_wrapper.type = 'CPUAmpOptimWrapper'
     prepare_cpu(cfg)
     if args.resume is not None:
         cfg.resume = True

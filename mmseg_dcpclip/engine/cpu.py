@@ -1,8 +1,14 @@
 """Running configs on machines without CUDA."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.distributed
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from mmseg.registry import OPTIM_WRAPPERS
+from torch import nn
 
 
 def prepare_cpu(config: Config) -> None:
@@ -25,3 +31,17 @@ def prepare_cpu(config: Config) -> None:
         find_unused_parameters=config.get('find_unused_parameters', False))
     if config.launcher == 'pytorch' and not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')
+
+
+@OPTIM_WRAPPERS.register_module()
+class CPUAmpOptimWrapper(OptimWrapper):
+    """Mixed precision in bfloat16 on a CPU, where MMEngine's AmpOptimWrapper refuses.
+
+    bfloat16 has the range of float32, so no loss is scaled. Arguments as
+    ``OptimWrapper``.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        with super().optim_context(model), torch.autocast('cpu', torch.bfloat16):
+            yield

@@ -69,7 +69,7 @@ def test_bad_calls_write_nothing(drawn, tmp_path, segment, args, message):
     if '--checkpoint' not in args:
         defaults += ['--checkpoint', 'none']
     with pytest.raises(SystemExit, match=message):
-        segment(drawn, '--out-dir', out, *args, *defaults)
+        segment(drawn, *args, *defaults, '--out-dir', out)
     assert not out.exists()
 
 
