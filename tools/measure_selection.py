@@ -20,8 +20,7 @@ from rich.table import Table
 from mmseg_dcpclip.apis.predictor import load_weights
 from mmseg_dcpclip.datasets.labels import write_atomic
 from mmseg_dcpclip.engine.hooks.vocabulary_hook import dataset_vocabulary
-from mmseg_dcpclip.models import select_categories
-from mmseg_dcpclip.models.segmentors.dcpclip import categories_in
+from mmseg_dcpclip.models.selection import categories_in, select_categories
 
 
 def parse_args() -> argparse.Namespace:

@@ -96,6 +96,33 @@ def _best_of_patches(patch: Tensor, text: Tensor, weight: Tensor) -> Tensor:
     return torch.zeros_like(weight, dtype=torch.bool).scatter_(1, best_id, True)
 
 
+def categories_in(labels: Tensor, num_categories: int, ignore_index: int) -> Tensor:
+    """Which categories occur in each label map.
+
+    Args:
+        labels: int64 [B, H, W].
+        num_categories: C.
+        ignore_index: Label that is no category.
+
+    Returns:
+        Tensor: bool [B, C].
+
+    Raises:
+        ValueError: A label is neither a category nor ``ignore_index``.
+    """
+    flat = labels.flatten(1)
+    ignored = flat == ignore_index
+    wrong = ~ignored & ((flat < 0) | (flat >= num_categories))
+    if wrong.any():
+        raise ValueError(
+            f'the label {int(flat[wrong][0])} is neither one of the {num_categories} '
+            f'categories nor ignore_index {ignore_index}: check the vocabulary and the '
+            "dataset's ignore_index")
+    present = flat.new_zeros(len(labels), num_categories + 1, dtype=torch.bool)
+    flat = flat.masked_fill(ignored, num_categories)
+    return present.scatter_(1, flat, True)[:, :num_categories]
+
+
 @dataclass
 class Pairs:
     """The selected categories of a batch, flat: one entry per (image, category).

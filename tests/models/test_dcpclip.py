@@ -17,9 +17,8 @@ from toys import (
 from mmseg_dcpclip import Vocabulary
 from mmseg_dcpclip.models import TagValidation, validate_tags
 from mmseg_dcpclip.models.segmentors import dcpclip as dcpclip_module
-from mmseg_dcpclip.models.segmentors.dcpclip import categories_in
 from mmseg_dcpclip.models.segmentors.views import window_boxes
-from mmseg_dcpclip.models.selection import Pairs
+from mmseg_dcpclip.models.selection import Pairs, categories_in
 
 
 def prepared(model, sizes, training=False, **kwargs):

@@ -1,5 +1,5 @@
 # A few minutes on two CPU cores.
-max_iters = 1200
+max_iters = 1000
 warmup = 100
 optim_wrapper = dict(
     type='OptimWrapper',

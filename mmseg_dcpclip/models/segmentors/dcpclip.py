@@ -1,6 +1,6 @@
 """The DCP-CLIP segmentor: the parts of the paper wired together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from mmengine.structures import PixelData
@@ -15,13 +15,20 @@ from ...vocabulary import Vocabulary
 from ..clip.features import CLIPFeatures
 from ..clip.loading import load_clip_weights
 from ..necks.cost_volume import AlignedFeatures, cost_volume
-from ..selection import DynamicCategorySelection, Pairs
+from ..selection import DynamicCategorySelection, Pairs, categories_in
 from ..tag_validation import TagValidation
 from ..text_encoders.text_bank import TextBank, TextEmbeddings
-from .views import Views, make_views, merge_views, resize
+from .views import (
+    Images,
+    Views,
+    group_by_size,
+    make_views,
+    merge_views,
+    resize,
+    undo_augmentation,
+)
 
 CHUNK = 32  # category maps held at full size at once
-Images = Tensor | Sequence[Tensor]
 
 
 @MODELS.register_module()
@@ -195,7 +202,7 @@ class DCPCLIP(BaseSegmentor):
     def _forward(self, inputs: Images, data_samples: list | None = None
                  ) -> list[Tensor]:
         """Logits [M, h, w] of each group of images of one size."""
-        return [self.encode_decode(images)[0] for _, images in _by_size(inputs)]
+        return [self.encode_decode(images)[0] for _, images in group_by_size(inputs)]
 
     # --------------------------------------------------------------- training
 
@@ -223,7 +230,7 @@ class DCPCLIP(BaseSegmentor):
                 "dataset's and the metric's) to a larger value, e.g. 65535")
         text = self.text_embeddings()
         total: dict[str, Tensor] = {}
-        for index, images in _by_size(inputs):
+        for index, images in group_by_size(inputs):
             share = len(index) / len(inputs)
             losses = self._group_loss(images, [data_samples[i] for i in index], text)
             for name, value in losses.items():
@@ -284,7 +291,7 @@ class DCPCLIP(BaseSegmentor):
             data_samples = [SegDataSample() for _ in range(len(inputs))]
         options = dict(self.test_cfg)
         return_logits = options.pop('return_logits', False)
-        for index, images in _by_size(inputs):
+        for index, images in group_by_size(inputs):
             views = make_views(images, **options)
             logits, pairs, features = self.encode_decode(views.images)
             for i, sample_index in enumerate(index):
@@ -292,7 +299,7 @@ class DCPCLIP(BaseSegmentor):
                 self._write_prediction(sample, logits, pairs, views, i, return_logits)
                 if self.tag_validation is not None:
                     feats = self._validation_features(images, features, views, i)
-                    feats = _undo_augmentation(feats, sample.metainfo, views.size)
+                    feats = undo_augmentation(feats, sample.metainfo, views.size)
                     seg_map = self.tag_validation(
                         sample.pred_sem_seg.data[0], feats, self.text_embeddings().mean,
                         self.vocabulary)
@@ -309,7 +316,7 @@ class DCPCLIP(BaseSegmentor):
         kept = []
         for chunk in categories.split(CHUNK):
             maps = merge_views(logits, pairs, views, image, chunk)
-            maps = resize(_undo_augmentation(maps, sample.metainfo, views.size), size)
+            maps = resize(undo_augmentation(maps, sample.metainfo, views.size), size)
             score, place = maps.max(0)
             if best is None:
                 best, best_id = score, chunk[place]
@@ -331,55 +338,3 @@ class DCPCLIP(BaseSegmentor):
             whole = resize(images[image:image + 1], views.images.shape[-2:])
             return self.backbone(whole).patch_map[0]
         return features.patch_map[(image + 1) * views.per_image - 1]
-
-
-def _by_size(images: Images) -> Iterator[tuple[list[int], Tensor]]:
-    """Groups of images of one size: their indices and [B, 3, H, W]."""
-    if isinstance(images, Tensor):
-        yield list(range(len(images))), images
-        return
-    groups: dict[tuple, list[int]] = {}
-    for i, image in enumerate(images):
-        groups.setdefault(tuple(image.shape), []).append(i)
-    for index in groups.values():
-        yield index, torch.stack([images[i] for i in index])
-
-
-def categories_in(labels: Tensor, num_categories: int, ignore_index: int) -> Tensor:
-    """Which categories occur in each label map.
-
-    Args:
-        labels: int64 [B, H, W].
-        num_categories: C.
-        ignore_index: Label that is no category.
-
-    Returns:
-        Tensor: bool [B, C].
-
-    Raises:
-        ValueError: A label is neither a category nor ``ignore_index``.
-    """
-    flat = labels.flatten(1)
-    ignored = flat == ignore_index
-    wrong = ~ignored & ((flat < 0) | (flat >= num_categories))
-    if wrong.any():
-        raise ValueError(
-            f'the label {int(flat[wrong][0])} is neither one of the {num_categories} '
-            f'categories nor ignore_index {ignore_index}: check the vocabulary and the '
-            "dataset's ignore_index")
-    present = flat.new_zeros(len(labels), num_categories + 1, dtype=torch.bool)
-    flat = flat.masked_fill(ignored, num_categories)
-    return present.scatter_(1, flat, True)[:, :num_categories]
-
-
-def _undo_augmentation(maps: Tensor, meta: dict, size: tuple[int, int]) -> Tensor:
-    """Cut padding off maps [K, h, w] of an input of `size` and turn flips back."""
-    left, right, top, bottom = meta.get('img_padding_size',
-                                        meta.get('padding_size', (0, 0, 0, 0)))
-    rows, columns = maps.shape[-2:]
-    height, width = size
-    maps = maps[:, round(top * rows / height):round((height - bottom) * rows / height),
-                round(left * columns / width):round((width - right) * columns / width)]
-    if meta.get('flip'):
-        maps = maps.flip(2 if meta.get('flip_direction') == 'horizontal' else 1)
-    return maps

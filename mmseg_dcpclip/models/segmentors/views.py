@@ -5,7 +5,7 @@ Whole mode has one view, the image. Slide mode has windows and, as CAT-Seg
 windows are averaged where they overlap, and the result half and half with the whole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,20 @@ from torch import Tensor
 
 from ..selection import Pairs
 
+Images = Tensor | Sequence[Tensor]
 Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels
+
+
+def group_by_size(images: Images) -> Iterator[tuple[list[int], Tensor]]:
+    """Yield the images of one size together: their indices and [B, 3, H, W]."""
+    if isinstance(images, Tensor):
+        yield list(range(len(images))), images
+        return
+    groups: dict[tuple, list[int]] = {}
+    for i, image in enumerate(images):
+        groups.setdefault(tuple(image.shape), []).append(i)
+    for index in groups.values():
+        yield index, torch.stack([images[i] for i in index])
 
 
 def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
@@ -140,3 +153,16 @@ def merge_views(logits: Tensor, pairs: Pairs, views: Views, image: int,
         maps[place, top:bottom, left:right] += scores.sigmoid()
         overlap[top:bottom, left:right] += 1
     return maps / overlap
+
+
+def undo_augmentation(maps: Tensor, meta: dict, size: tuple[int, int]) -> Tensor:
+    """Cut padding off maps [K, h, w] of an input of `size` and turn flips back."""
+    left, right, top, bottom = meta.get('img_padding_size',
+                                        meta.get('padding_size', (0, 0, 0, 0)))
+    rows, columns = maps.shape[-2:]
+    height, width = size
+    maps = maps[:, round(top * rows / height):round((height - bottom) * rows / height),
+                round(left * columns / width):round((width - right) * columns / width)]
+    if meta.get('flip'):
+        maps = maps.flip(2 if meta.get('flip_direction') == 'horizontal' else 1)
+    return maps
