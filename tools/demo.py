@@ -8,6 +8,7 @@ work_dirs/demo.
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,13 @@ def contact_sheet(checkpoint: Path) -> Image.Image:
     return sheet.resize((sheet.width * 3, sheet.height * 3), Image.Resampling.NEAREST)
 
 
+def absent_words(rng: np.random.Generator, there: list[str], count: int = 20
+                 ) -> list[str]:
+    """Names of categories that are not in the picture, none twice."""
+    absent = [name for name in NAMES if name not in there]
+    return rng.choice(absent, count, replace=False).tolist()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -120,9 +128,9 @@ def main() -> None:
     path = out / 'picture.png'
     Image.fromarray(picture).save(path)
     there = [NAMES[i] for i in np.unique(label)]
-    others = [NAMES[i] for i in rng.choice(len(NAMES), 20) if NAMES[i] not in there]
-    words = '; '.join([*there, *others])
-    print(f'python tools/segment.py {path} --words "{words}"', flush=True)
+    words = '; '.join([*there, *absent_words(rng, there)])
+    print(f'python tools/segment.py {shlex.quote(str(path))} --words "{words}"',
+          flush=True)
     run('tools/segment.py', path, '--words', words, '--checkpoint', checkpoint,
         '--out-dir', out)
     truth = draw_overlay(picture, np.searchsorted(np.unique(label), label),

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,9 @@ MINI_CLIP = [
 def train(monkeypatch, load_tool, config, work_dir, options, *flags):
     monkeypatch.setattr(sys, 'argv', [
         'train.py', str(config), '--work-dir', str(work_dir), *flags,
-        '--cfg-options', *options])
+        '--cfg-options', *options,
+        # visualizers are kept by name: without one of its own it logs elsewhere
+        f'visualizer.name={uuid.uuid4().hex}'])
     load_tool('train.py').main()
 
 
