@@ -156,7 +156,7 @@ class SpatialEnhancedDecoder(BaseModule):
         mlp_ratio: Of its MLPs.
         norm_cfg: Norm behind the 3 x 3 convs, as in mmcv. None: no norm. A group norm
             levels each category's map by itself and so hides whether the category is
-            there at all; it learned more slowly and ended lower on the small world.
+            there at all.
         loss_decode: The segmentation loss.
         init_cfg: As in mmengine.
     """
