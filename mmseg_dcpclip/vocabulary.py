@@ -167,6 +167,21 @@ class Vocabulary:
         return match_names(self.names, other.names, match)
 
     @classmethod
+    def of(cls, words: 'Vocabulary | str | Sequence[Entry]') -> 'Vocabulary':
+        """Make a vocabulary from what stands for one.
+
+        Args:
+            words (Vocabulary | str | Sequence): A vocabulary (returned as it is), a
+                name or path for :meth:`load`, or a list of entries.
+
+        Returns:
+            Vocabulary: See :meth:`load` and the class for what is refused.
+        """
+        if isinstance(words, Vocabulary):
+            return words
+        return cls.load(words) if isinstance(words, str) else cls(list(words))
+
+    @classmethod
     def parse(cls, text: str, name: str | None = None) -> 'Vocabulary':
         """Make a vocabulary from one string, as typed on a command line.
 

@@ -230,3 +230,13 @@ def test_needs_neither_torch_nor_mmseg():
         assert not {{'torch', 'mmseg', 'mmengine'}} & set(sys.modules)
     ''')
     subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_of_takes_what_stands_for_a_vocabulary(tmp_path):
+    words = Vocabulary(['cat', 'dog|puppy'])
+    assert Vocabulary.of(words) is words
+    assert Vocabulary.of(['cat', 'dog|puppy']) == words
+    assert Vocabulary.of('pascal_voc_20') == Vocabulary.load('pascal_voc_20')
+    path = tmp_path / 'words.txt'
+    path.write_text('cat\ndog|puppy\n')
+    assert Vocabulary.of(str(path)) == words

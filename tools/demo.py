@@ -7,6 +7,7 @@ work_dirs/demo.
 """
 
 import argparse
+import io
 import json
 import shlex
 import subprocess
@@ -21,6 +22,7 @@ from rich.table import Table
 
 from mmseg_dcpclip import Predictor, Vocabulary
 from mmseg_dcpclip.apis import draw_overlay
+from mmseg_dcpclip.datasets.labels import write_atomic
 from mmseg_dcpclip.miniworld.draw import draw_picture
 from mmseg_dcpclip.miniworld.splits import BENCHMARKS, SEEN
 from mmseg_dcpclip.miniworld.surfaces import NAMES
@@ -46,9 +48,9 @@ def keep_weights(checkpoint: Path, out: Path) -> None:
     state = torch.load(checkpoint, map_location='cpu', weights_only=False)
     kept = dict(state_dict=state['state_dict'],
                 meta=dict(dataset_meta=state['meta'].get('dataset_meta')))
-    part = out.with_suffix('.part')
-    torch.save(kept, part)
-    part.replace(out)
+    content = io.BytesIO()
+    torch.save(kept, content)
+    write_atomic(out, content.getvalue())
 
 
 def compare(results: dict[str, Path]) -> str:

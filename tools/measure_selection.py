@@ -45,6 +45,8 @@ def measure(model: torch.nn.Module, loader: torch.utils.data.DataLoader,
             for form in ('paper', 'union')}
     count = 0
     for batch in loader:
+        if count == pictures:
+            break
         data = model.data_preprocessor(batch)
         for image, sample in zip(data['inputs'], data['data_samples']):
             if count == pictures:

@@ -133,16 +133,9 @@ class Predictor:
             result: Its prediction.
             vocabulary: The words it was made with.
         """
-        words = as_vocabulary(vocabulary) if vocabulary is not None else self.vocabulary
+        words = self.vocabulary if vocabulary is None else Vocabulary.of(vocabulary)
         return draw_overlay(load_image(image),
                             result.pred_sem_seg.data[0].cpu().numpy(), words)
-
-
-def as_vocabulary(words: Words) -> Vocabulary:
-    """A :class:`Vocabulary` from what stands for one."""
-    if isinstance(words, Vocabulary):
-        return words
-    return Vocabulary.load(words) if isinstance(words, str) else Vocabulary(list(words))
 
 
 def load_weights(model: torch.nn.Module, checkpoint: str | Path) -> None:

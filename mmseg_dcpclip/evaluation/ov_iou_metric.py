@@ -68,11 +68,7 @@ class OVIoUMetric(IoUMetric):
             format_only=format_only,
             collect_device=collect_device,
             prefix=prefix)
-        if isinstance(seen, str):
-            seen = Vocabulary.load(seen)
-        elif seen is not None and not isinstance(seen, Vocabulary):
-            seen = Vocabulary(list(seen))
-        self.seen = seen
+        self.seen = None if seen is None else Vocabulary.of(seen)
         self.match = match
         self.out_json = out_json
 

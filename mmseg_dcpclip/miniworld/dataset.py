@@ -100,9 +100,15 @@ class MiniWorldDataset(OpenVocabMixin, BaseSegDataset):
     def load_data_list(self) -> list[dict]:
         """One entry per picture; nothing is drawn yet."""
         return [
-            dict(img_path=f'{self._metainfo.get("dataset_name", "mini")}-{seed}.png',
-                 label_map=None, reduce_zero_label=False, seg_fields=[],
-                 mini_world=dict(seed=seed, pool=self.pool, side=self.side,
-                                 difficulty=self.difficulty))
+            dict(img_path=f'mini-{seed}.png', label_map=None, reduce_zero_label=False,
+                 seg_fields=[], seed=seed)
             for seed in range(self.first_seed, self.first_seed + self.num_pictures)
         ]
+
+    def get_data_info(self, idx: int) -> dict:
+        """The entry with what its picture is drawn from."""
+        info = super().get_data_info(idx)
+        # Added here: stored, it would be pickled once for every picture.
+        info['mini_world'] = dict(seed=info['seed'], pool=self.pool, side=self.side,
+                                  difficulty=self.difficulty)
+        return info

@@ -22,12 +22,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..models.clip.layers import resize_position_embedding
+from . import MINI_CLIP_CONFIG, MINI_CLIP_WEIGHTS
 from .captions import TEMPLATES, caption
 from .draw import Difficulty, draw_picture
 from .splits import CAPTIONED, NEVER_CAPTIONED
 from .surfaces import NAMES
 
-CONFIG = Path(__file__).with_name('mini_vit_8.json')
 MEAN = torch.tensor([122.77, 116.75, 104.09])
 STD = torch.tensor([68.50, 66.63, 70.32])
 PATCH_TEMPERATURE = 10.0
@@ -46,8 +47,8 @@ STAGES = (
 
 def build_clip() -> open_clip.CLIP:
     """The mini CLIP in open_clip's own architecture, random weights."""
-    open_clip.add_model_config(CONFIG)
-    return open_clip.create_model(CONFIG.stem)
+    open_clip.add_model_config(MINI_CLIP_CONFIG)
+    return open_clip.create_model(MINI_CLIP_CONFIG.stem)
 
 
 def draw_batch(rng: np.random.Generator, size: int, side: int, difficulty: Difficulty
@@ -77,14 +78,10 @@ def image_features(clip: open_clip.CLIP, pictures: Tensor) -> tuple[Tensor, Tens
     visual = clip.visual
     x = visual.conv1(pictures)
     grid = x.shape[-2:]
-    table = visual.positional_embedding
-    side = math.isqrt(len(table) - 1)
-    patches = table[1:].T.reshape(1, -1, side, side)
-    if grid != (side, side):
-        patches = F.interpolate(patches, grid, mode='bicubic', antialias=False)
-    x = x.flatten(2).transpose(1, 2) + patches.flatten(2).transpose(1, 2)
-    first = (visual.class_embedding + table[0]).expand(len(x), 1, -1)
-    x = visual.transformer(visual.ln_pre(torch.cat([first, x], 1)))
+    table = resize_position_embedding(visual.positional_embedding, grid)
+    first = visual.class_embedding.expand(len(x), 1, -1)
+    x = torch.cat([first, x.flatten(2).transpose(1, 2)], 1) + table
+    x = visual.transformer(visual.ln_pre(x))
     x = F.normalize((visual.ln_post(x) @ visual.proj).float(), dim=-1)
     return x[:, 0], x[:, 1:]
 
@@ -138,7 +135,6 @@ class UsedTokens:
     """Trains the token table for used rows only; the rest keeps its first values."""
 
     def __init__(self, clip: open_clip.CLIP, tokens: Tensor) -> None:
-        self.clip = clip
         self.table = clip.token_embedding.weight.detach().clone()
         self.rows = tokens.unique()
         self.index = torch.zeros(len(self.table), dtype=torch.long)
@@ -190,7 +186,7 @@ def pretrain(pictures: int, out: Path, seed: int = 0, lr: float = 1.5e-3) -> Non
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed + 1000)
     clip = build_clip()
-    tokenize = open_clip.get_tokenizer(CONFIG.stem)
+    tokenize = open_clip.get_tokenizer(MINI_CLIP_CONFIG.stem)
     phrases = {t: tokenize([t.format(NAMES[c]) for c in CAPTIONED]) for t in TEMPLATES}
     never = [NAMES[c] for c in NEVER_CAPTIONED]
     used = UsedTokens(clip, torch.cat([*phrases.values(), tokenize([', and']),
@@ -249,8 +245,7 @@ def pretrain(pictures: int, out: Path, seed: int = 0, lr: float = 1.5e-3) -> Non
 def main() -> None:
     parser = argparse.ArgumentParser(description='Pretrain the mini CLIP.')
     parser.add_argument('--pictures', type=int, default=240_000)
-    parser.add_argument('--out', type=Path,
-                        default=CONFIG.with_name('mini_vit_8.safetensors'))
+    parser.add_argument('--out', type=Path, default=MINI_CLIP_WEIGHTS)
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args()
     pretrain(args.pictures, args.out, args.seed)

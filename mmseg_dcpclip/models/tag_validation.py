@@ -1,6 +1,7 @@
 """Tag validation (Sec. III-D, Eq. 17): a second look at unseen categories."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -83,6 +84,12 @@ def validate_tags(seg_map: Tensor, feats: Tensor, text: Tensor, seen: Tensor, *,
     return result
 
 
+@lru_cache(maxsize=8)
+def seen_mask(vocabulary: Vocabulary, seen: Vocabulary, match: str) -> Tensor:
+    """:meth:`Vocabulary.seen` as bool [C]; names are compared once, not per image."""
+    return torch.from_numpy(vocabulary.seen(seen, match=match))
+
+
 class TagValidation:
     """:func:`validate_tags` with its settings, for the segmentor.
 
@@ -98,17 +105,13 @@ class TagValidation:
                  match: str = 'name') -> None:
         if top_k < 1:
             raise ValueError(f'top_k must be at least 1, got {top_k}')
-        if isinstance(seen, str):
-            seen = Vocabulary.load(seen)
-        elif not isinstance(seen, Vocabulary):
-            seen = Vocabulary(list(seen))
-        self.seen = seen
+        self.seen = Vocabulary.of(seen)
         self.top_k = top_k
         self.match = match
 
     def __call__(self, seg_map: Tensor, feats: Tensor, text: Tensor,
                  vocabulary: Vocabulary) -> Tensor:
         """Validate one map, see :func:`validate_tags`."""
-        seen = torch.from_numpy(vocabulary.seen(self.seen, match=self.match))
+        seen = seen_mask(vocabulary, self.seen, self.match)
         return validate_tags(seg_map, feats, text, seen.to(seg_map.device),
                              top_k=self.top_k)

@@ -10,6 +10,7 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor
 
+from ...datasets.labels import check_ignore_index
 from ...registry import SCOPE
 from ...vocabulary import Vocabulary
 from ..clip.features import CLIPFeatures
@@ -109,11 +110,7 @@ class DCPCLIP(BaseSegmentor):
         Raises:
             ValueError: There are no words, or one is given twice.
         """
-        if isinstance(vocabulary, str):
-            vocabulary = Vocabulary.load(vocabulary)
-        elif not isinstance(vocabulary, Vocabulary):
-            vocabulary = Vocabulary(list(vocabulary))
-        self.vocabulary = vocabulary
+        self.vocabulary = Vocabulary.of(vocabulary)
 
     @property
     def dataset_meta(self) -> dict:
@@ -223,11 +220,7 @@ class DCPCLIP(BaseSegmentor):
             ValueError: A label outside the vocabulary or of another size than its
                 image, or an ignore_index that is a category.
         """
-        if 0 <= self.ignore_index < len(self.vocabulary):
-            raise ValueError(
-                f'ignore_index {self.ignore_index} is one of the '
-                f'{len(self.vocabulary)} categories: set model.ignore_index (and the '
-                "dataset's and the metric's) to a larger value, e.g. 65535")
+        check_ignore_index(self.ignore_index, len(self.vocabulary))
         text = self.text_embeddings()
         total: dict[str, Tensor] = {}
         for index, images in group_by_size(inputs):
