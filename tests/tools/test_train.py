@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import uuid
@@ -103,19 +104,24 @@ def test_learning_rates_and_decay_of_the_groups():
         assert rates[p][1] == (0 if no_decay else 1e-4), name
 
 
-def test_two_processes_equal_one():
+def run_worker(*arguments):
+    done = subprocess.run([sys.executable, *arguments], env=ENV, capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_two_processes_equal_one(tmp_path):
     """Gloo, no unused-parameter search, the same losses and the same total batch."""
-    import tempfile
-    with tempfile.TemporaryDirectory() as folder:
-        one, two = Path(folder) / 'one.json', Path(folder) / 'two.json'
-        worker = str(TESTS / 'ddp_worker.py')
-        subprocess.run([sys.executable, worker, str(one), '2', 'none'], env=ENV,
-                       check=True, capture_output=True)
-        subprocess.run([
-            sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
-            '--master_port=29713', worker, str(two), '1', 'pytorch'
-        ], env=ENV, check=True, capture_output=True)
-        losses = [json.loads(path.read_text()) for path in (one, two)]
+    one, two = tmp_path / 'one.json', tmp_path / 'two.json'
+    worker = str(TESTS / 'ddp_worker.py')
+    run_worker(worker, str(one), '2', 'none')
+    with socket.socket() as free:  # a port that nobody listens on
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    run_worker('-m', 'torch.distributed.run', '--nproc_per_node=2',
+               '--master_addr=127.0.0.1', f'--master_port={port}', worker, str(two),
+               '1', 'pytorch')
+    losses = [json.loads(path.read_text()) for path in (one, two)]
     assert len(losses[0]) == 3 and losses[0][0] != losses[0][1]
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
