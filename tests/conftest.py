@@ -26,6 +26,16 @@ def load_tool():
 
     return load
 
+
+@pytest.fixture(scope='session', autouse=True)
+def text_cache(tmp_path_factory):
+    """Keep text embeddings out of the user's own cache."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv('MMSEG_DCPCLIP_CACHE', str(tmp_path_factory.mktemp('text_cache')))
+    yield
+    patch.undo()
+
+
 @pytest.fixture(autouse=True)
 def mmseg_scope():
     """Build by names as a Runner would."""

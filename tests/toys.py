@@ -25,7 +25,8 @@ def toy_model_config(**changes) -> dict:
                   cost_dims=16, kernel_size=3, num_self_heads=2, mlp_ratio=1),
         decode_head=dict(type='SpatialEnhancedDecoder', cost_dims=16, shallow_dims=128,
                          window_size=3, attention_grid=4, similarity_dims=(4, 2),
-                         skip_dims=(4, 4), num_heads=2, mlp_ratio=1),
+                         guidance_dims=(6, 4),
+                         skip_dims=(4, 4), num_heads=(2, 2), mlp_ratio=1),
         vocabulary=WORDS,
         ignore_index=255)
     config.update(changes)

@@ -11,6 +11,7 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=8000,
                     max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    parameters=dict(type='ParameterReportHook'),
     visualization=dict(type='SegVisualizationHook'))
 # The first lets the words follow the dataset, the second is the paper's test-time
 # step (Eq. 17): remove it from the list to test without.

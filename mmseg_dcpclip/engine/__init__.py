@@ -1,6 +1,7 @@
 from .cpu import CPUAmpOptimWrapper, prepare_cpu
-from .hooks import TagValidationHook, VocabularyHook
+from .hooks import CostHook, ParameterReportHook, TagValidationHook, VocabularyHook
 
 __all__ = [
-    'CPUAmpOptimWrapper', 'TagValidationHook', 'VocabularyHook', 'prepare_cpu'
+    'CPUAmpOptimWrapper', 'CostHook', 'ParameterReportHook', 'TagValidationHook',
+    'VocabularyHook', 'prepare_cpu'
 ]

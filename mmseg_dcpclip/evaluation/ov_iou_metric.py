@@ -33,6 +33,10 @@ class OVIoUMetric(IoUMetric):
     small table per image, so the result does not depend on the batch size or
     the number of processes.
 
+    Where all samples carry ``selected_categories``, as those of ``DCPCLIP`` do, also
+    ``selection_recall``, the share in 0..1 of the images' categories that were
+    selected, and ``selection_count``, the number selected per image.
+
     Args:
         ignore_index (int): Label value of the pixels not scored.
         seen (str | Sequence[str] | Vocabulary, optional): The vocabulary trained
@@ -88,6 +92,10 @@ class OVIoUMetric(IoUMetric):
             if not self.format_only:
                 label = self._label_of(sample, pred, num_classes)
                 counts = count_pixels(pred, label, num_classes, self.ignore_index)
+                if 'selected_categories' in sample:
+                    selected = torch.zeros_like(counts[:1])
+                    selected[0, sample['selected_categories']] = 1
+                    counts = torch.cat([counts, selected])
                 classes = torch.nonzero(counts.sum(0)).squeeze(1)
                 # Row 0 holds the class ids of the columns.
                 self.results.append(
@@ -124,7 +132,8 @@ class OVIoUMetric(IoUMetric):
         """Add up the images and score.
 
         Args:
-            results (list): One int64 array of shape (4, n) per image.
+            results (list): One int64 array of shape (4, n) per image, or (5, n) with
+                the selection.
 
         Returns:
             dict[str, float]: See the class; percent, rounded to 0.01.
@@ -136,7 +145,7 @@ class OVIoUMetric(IoUMetric):
         names = self.dataset_meta['classes']
         counts = np.zeros((3, len(names)), dtype=np.int64)
         for table in results:
-            counts[:, table[0]] += table[1:]
+            counts[:, table[0]] += table[1:4]
         seen = None if self.seen is None else match_names(
             names, self.seen.names, self.match)
         summary = {
@@ -144,13 +153,16 @@ class OVIoUMetric(IoUMetric):
             for key, value in summarize(counts, seen).items()
         }
         self._print_classes(names, counts, logger)
+        selection = selection_scores(results)
         if self.out_json:
-            report = self._report(names, counts, seen, summary, len(results))
+            report = self._report(
+                names, counts, seen, summary | selection, len(results))
             text = json.dumps(report, indent=1, ensure_ascii=False)
             Path(self.out_json).parent.mkdir(parents=True, exist_ok=True)
             write_atomic(self.out_json, text.encode('utf-8'))
             logger.info(f'scores of each class are saved to {self.out_json}')
-        return {key: round(value, 2) for key, value in summary.items()}
+        rounded = {key: round(value, 2) for key, value in summary.items()}
+        return rounded | {key: round(value, 4) for key, value in selection.items()}
 
     def _print_classes(self, names: Sequence[str], counts: np.ndarray,
                        logger: MMLogger) -> None:
@@ -198,3 +210,23 @@ class OVIoUMetric(IoUMetric):
                 'with predictions on labelled pixels'),
             scores=defined,
             classes=classes)
+
+
+def selection_scores(results: Sequence[np.ndarray]) -> dict[str, float]:
+    """How the dynamic category selection did, from integers.
+
+    Args:
+        results (Sequence[np.ndarray]): One table per image, as
+            :meth:`OVIoUMetric.compute_metrics` takes them.
+
+    Returns:
+        dict[str, float]: ``selection_recall`` in 0..1 (nan without any label) and
+        ``selection_count``; empty where an image has no record of its selection.
+    """
+    if not results or any(len(table) < 5 for table in results):
+        return {}
+    found = sum(int(((table[3] > 0) & (table[4] > 0)).sum()) for table in results)
+    present = sum(int((table[3] > 0).sum()) for table in results)
+    selected = sum(int(table[4].sum()) for table in results)
+    return dict(selection_recall=found / present if present else float('nan'),
+                selection_count=selected / len(results))

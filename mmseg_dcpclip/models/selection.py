@@ -1,13 +1,16 @@
 """Dynamic category selection (Sec. III-A, Eq. 1-5): which words an image needs."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-CHUNK = 4096  # categories scored against the patches at once
+SCORES = 2**21  # scores of patches and categories held at once
+BLOCK = 64
 
 
 @dataclass
@@ -62,38 +65,73 @@ def select_categories(patch: Tensor, cls: Tensor, text: Tensor, *, logit_scale: 
         raise ValueError('expected patch [B, N, D], cls [B, D] and text [C, D] with '
                          f'C > 0, got {tuple(patch.shape)}, {tuple(cls.shape)}, '
                          f'{tuple(text.shape)}')
-    patch, cls, text = (F.normalize(x.float(), dim=-1) for x in (patch, cls, text))
-    image_scores = (logit_scale * cls @ text.T).softmax(-1)  # Eq. 1
+    patch, cls = (F.normalize(x.float(), dim=-1) for x in (patch, cls))
+    chunk = max(BLOCK, SCORES // patch[..., 0].numel() // BLOCK * BLOCK)
+    logits, lengths = _image_logits(cls, text, logit_scale, chunk)
+    image_scores = logits.softmax(-1)  # Eq. 1
     if theta == 0:  # The softmax underflows to 0: "> 0" would lose categories.
         selected = torch.ones_like(image_scores, dtype=torch.bool)
     else:
         selected = image_scores > theta  # Eq. 4
-        selected |= _best_of_patches(patch, text, 1 - image_scores)  # Eq. 3, 5
+        weights = [(1 - image_scores) / lengths]  # Eq. 2
         if form == 'union':
-            selected |= _best_of_patches(patch, text, torch.ones_like(image_scores))
+            weights.append((1 / lengths).expand_as(image_scores))
+        for best in _best_of_patches(patch, text, weights, chunk):  # Eq. 3
+            selected.scatter_(1, best, True)  # Eq. 5
     if not return_scores:
         return Selection(selected)
-    refined = (patch @ text.T) * (1 - image_scores)[:, None]  # Eq. 2
+    refined = patch @ F.normalize(text.float(), dim=-1).T * (1 - image_scores)[:, None]
     return Selection(selected, image_scores, refined.transpose(1, 2))
 
 
-def _best_of_patches(patch: Tensor, text: Tensor, weight: Tensor) -> Tensor:
-    """Categories that are the best of some patch, bool [B, C].
+def _image_logits(cls: Tensor, text: Tensor, logit_scale: float, chunk: int
+                  ) -> tuple[Tensor, Tensor]:
+    """What the softmax of Eq. 1 takes, [B, C], and the embeddings' lengths, [C]."""
+    logits, lengths = [], []
+    for part in text.split(chunk):
+        part = part.float()
+        lengths.append(torch.linalg.vector_norm(part, dim=-1).clamp(min=1e-12))
+        logits.append(cls @ part.T / lengths[-1])
+    return logit_scale * torch.cat(logits, 1), torch.cat(lengths)
+
+
+def _best_of_patches(patch: Tensor, text: Tensor, weights: Sequence[Tensor], chunk: int
+                     ) -> list[Tensor]:
+    """The best category of each patch.
 
     Args:
         patch: Unit features, [B, N, D].
-        text: Unit embeddings, [C, D].
-        weight: Factor on the cosine of each category, [B, C].
+        text: Embeddings, [C, D].
+        weights: Factors on the product of each category, each [B, C].
+        chunk: Categories at once.
+
+    Returns:
+        list[Tensor]: For each of the weights, int64 [B, N].
     """
-    best_score = patch.new_full(patch.shape[:2], -torch.inf)
-    best_id = torch.zeros_like(best_score, dtype=torch.long)
-    for start in range(0, len(text), CHUNK):
-        part = slice(start, start + CHUNK)
-        score, index = ((patch @ text[part].T) * weight[:, None, part]).max(-1)
-        better = score > best_score
-        best_score = torch.where(better, score, best_score)
-        best_id = torch.where(better, index + start, best_id)
-    return torch.zeros_like(weight, dtype=torch.bool).scatter_(1, best_id, True)
+    best = [(patch.new_full(patch.shape[:2], -torch.inf),
+             patch.new_zeros(patch.shape[:2], dtype=torch.long)) for _ in weights]
+    for start in range(0, len(text), chunk):
+        part = slice(start, start + chunk)
+        product = patch @ text[part].float().T
+        for i, weight in enumerate(weights):
+            score, index = _first_max(product * weight[:, None, part])
+            better = score > best[i][0]
+            best[i] = (torch.where(better, score, best[i][0]),
+                       torch.where(better, index + start, best[i][1]))
+    return [index for _, index in best]
+
+
+def _first_max(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Maximum and its first place along the last dimension.
+
+    The maxima of blocks come first: much faster on a CPU than a search with places
+    over everything.
+    """
+    x = F.pad(x, (0, -x.shape[-1] % BLOCK), value=-torch.inf).unflatten(-1, (-1, BLOCK))
+    block = x.amax(-1).argmax(-1, keepdim=True)
+    inside = x.gather(-2, block[..., None].expand(*block.shape, BLOCK)).squeeze(-2)
+    score, place = inside.max(-1)
+    return score, block.squeeze(-1) * BLOCK + place
 
 
 def categories_in(labels: Tensor, num_categories: int, ignore_index: int) -> Tensor:
@@ -145,6 +183,50 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.image)
 
+    def split(self, most: int, mixed: bool = True
+              ) -> Iterator[tuple[slice, 'Pairs']]:
+        """Cut into parts of whole images, or of one image that has too many.
+
+        Args:
+            most: Pairs in a part, at least 1.
+            mixed: Whether a part may hold several images.
+
+        Yields:
+            tuple: The images of a part, and its pairs, whose images count from 0.
+        """
+        ends = list(accumulate(self.counts))
+        first = start = 0
+        while start < len(self):
+            while ends[first] <= start:
+                first += 1
+            last, stop = first, min(ends[first], start + most)
+            while (mixed and stop == ends[last] and last + 1 < len(ends)
+                   and ends[last + 1] - start <= most):
+                last += 1
+                stop = ends[last]
+            images = slice(first, last + 1)
+            counts = [min(end, stop) - max(end - count, start)
+                      for end, count in zip(ends[images], self.counts[images])]
+            yield images, Pairs(self.image[start:stop] - first,
+                                self.category[start:stop], counts)
+            start = stop
+
+
+def per_pair(x: Tensor, image: Tensor) -> Tensor:
+    """What belongs to each pair's image: x [B, ...] to [M, ...].
+
+    Args:
+        x: Values of B images.
+        image: Image of each pair, [M].
+
+    Returns:
+        Tensor: A view where there is one image.
+    """
+    if len(x) == 1:
+        return x.expand(len(image), *x.shape[1:])
+    # index_select: its backward is far faster than that of indexing
+    return x.index_select(0, image)
+
 
 class DynamicCategorySelection(nn.Module):
     """Selects categories for a batch; see :func:`select_categories`.
@@ -185,9 +267,10 @@ class DynamicCategorySelection(nn.Module):
         if most is not None and int(selected.sum(1).max()) > most:
             print_log(f'selection cut from {int(selected.sum(1).max())} to '
                       f'{most} categories (max_categories)', 'current')
-            score = F.normalize(cls.float(), dim=-1) @ F.normalize(text.float(),
-                                                                   dim=-1).T
-            kept = score.masked_fill(~selected, -torch.inf).topk(most, 1).indices
+            # not the scores: small ones underflow to the same 0
+            logits, _ = _image_logits(F.normalize(cls.float(), dim=-1), text,
+                                      logit_scale, SCORES // text.shape[1])
+            kept = logits.masked_fill(~selected, -torch.inf).topk(most, 1).indices
             selected &= torch.zeros_like(selected).scatter_(1, kept, True)
         return selected
 

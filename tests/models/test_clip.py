@@ -16,7 +16,6 @@ from mmseg_dcpclip.models import CLIPTextEncoder, CLIPVisionBackbone
 from mmseg_dcpclip.models.clip import clip_config, load_clip_weights
 from mmseg_dcpclip.models.clip.layers import resize_position_embedding
 from mmseg_dcpclip.models.clip.loading import OPENAI_KEYS
-from mmseg_dcpclip.models.text_encoders import TextBank
 
 CONFIG = dict(
     embed_dim=24,
@@ -325,23 +324,3 @@ def test_eighty_templates():
     from mmseg_dcpclip.models.text_encoders.templates import get_templates
     assert len(set(get_templates('imagenet'))) == 80
     assert 'a bad photo of a {}.' in get_templates('imagenet')
-
-
-def test_text_bank_hits_and_misses(monkeypatch):
-    text = CLIPTextEncoder('mini-ViT-8', templates=['{}', 'some {}'])
-    calls = []
-    encode = text.encode
-    monkeypatch.setattr(text, 'encode', lambda v: calls.append(v.name) or encode(v))
-    bank = TextBank(capacity=2)
-    cats = Vocabulary(['cat', 'dog'], name='cats')
-    first = bank.get(text, cats)
-    assert bank.get(text, Vocabulary(['cat', 'dog'])) is first
-    assert first.templates.shape == (2, 2, 128) and not first.templates.requires_grad
-    torch.testing.assert_close(first.mean.norm(dim=-1), torch.ones(2))
-    bank.get(text, Vocabulary(['dog', 'cat'], name='other order'))
-    assert calls == ['cats', 'other order']
-    with torch.no_grad():  # as an optimiser step or a checkpoint does
-        text.text.text_projection.mul_(-1)
-    changed = bank.get(text, cats)
-    assert calls[-1] == 'cats' and len(bank) == 2
-    torch.testing.assert_close(changed.mean, -first.mean)

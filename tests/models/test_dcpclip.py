@@ -293,7 +293,7 @@ def test_bad_words(words, message):
     dict(mode='whole'), dict(mode='slide', crop_size=(24, 24), stride=(16, 16)),
     dict(mode='slide', crop_size=(24, 24), stride=(16, 16), global_view=False)])
 def test_attached_validation_equals_the_formula(test_cfg):
-    model = toy_model(test_cfg=test_cfg).eval()
+    model = toy_model(seed=1, test_cfg=test_cfg).eval()
     data = prepared(model, [(40, 40)])
     before = maps_of(model.predict(**data))[0].clone()
     model.tag_validation = TagValidation([WORDS[0]], top_k=1)
@@ -383,3 +383,39 @@ def test_pairs_of_a_batch_are_ragged():
     text = model.text_embeddings()
     mask = torch.tensor([[1, 1, 1, 1, 1], [0, 0, 1, 0, 0]]).bool()
     assert model.decode(features, text, Pairs.from_mask(mask)).shape == (6, 8, 8)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('tokens', [1, 40, 10**6])
+@pytest.mark.parametrize('compile_head', [None, dict(bucket=4, backend='eager')])
+def test_some_pairs_at_a_time_equal_all_at_once(monkeypatch, tokens, compile_head):
+    model = toy_model(selection=dict(theta=0.0)).eval()
+    features = model.extract_feat(torch.randn(3, 3, 32, 32))  # 16 places
+    text = model.text_embeddings()
+    mask = torch.tensor([[1, 1, 1, 1, 1], [0, 0, 1, 0, 0], [1, 0, 0, 1, 0]]).bool()
+    pairs = Pairs.from_mask(mask)
+    with torch.enable_grad():  # never in parts
+        expected = model.decode(features, text, pairs)
+    monkeypatch.setattr(dcpclip_module, 'TOKENS', tokens)
+    model.compile_head = compile_head
+    torch.testing.assert_close(model.decode(features, text, pairs), expected,
+                               atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_compiled_head_is_compiled_once_per_bucket():
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    model = toy_model(selection=dict(theta=0.0), compile_head=dict(
+        bucket=4, backend=backend)).eval()
+    data = prepared(model, [(16, 16)])
+    seen = []
+    for num in (5, 3, 4, 2, 1):
+        model.set_vocabulary([f'thing {i}' for i in range(num)])
+        model.predict(**data)
+        seen.append(len(graphs))
+    assert seen[0] < seen[1] == seen[-1]  # 8 and 4 pairs

@@ -12,7 +12,8 @@ from mmseg_dcpclip.models.decode_heads.spatial_enhanced_decoder import attention
 from mmseg_dcpclip.models.necks import AlignedFeatures
 
 SMALL = dict(cost_dims=8, shallow_dims=6, window_size=2, attention_grid=3,
-             similarity_dims=(3, 2), skip_dims=(2, 2), num_heads=2, mlp_ratio=1)
+             guidance_dims=(5, 3), similarity_dims=(3, 2), skip_dims=(2, 2),
+             num_heads=(2, 2), mlp_ratio=1)
 
 
 def toy_aligned(num_pairs, grid=(4, 5), dims=8):
@@ -52,8 +53,25 @@ def test_guidance_enters_queries_and_keys_only_eq14():
                     layer.w_msa.relative_position_bias_table)
     scores = q @ k.transpose(1, 2) / 2 + table[index.flatten()].view(9, 9)
     expected = layer.w_msa.proj(scores.softmax(-1) @ v).view_as(x)
-    torch.testing.assert_close(layer(x, guidance, image), expected, atol=1e-5,
-                               rtol=1e-4)
+    result = layer(x, layer.guide(guidance), image)
+    torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize('shift', [0, 2])
+@pytest.mark.parametrize('images', [1, 2])
+def test_fused_kernel_equals_the_one_with_gradients(shift, images):
+    """With padding, shift and guidance; the bias has a gradient in training only."""
+    torch.manual_seed(0)
+    layer = GuidedShiftWindowMSA(8, 6, 2, window_size=4, shift_size=shift)
+    torch.nn.init.normal_(layer.w_msa.relative_position_bias_table)
+    x, guidance = torch.randn(3, 6, 9, 8), torch.randn(images, 6, 9, 6)
+    image = torch.tensor([0, 0, images - 1])
+    trained = layer(x, layer.guide(guidance), image)
+    with torch.no_grad():
+        fused = layer(x, layer.guide(guidance), image)
+    torch.testing.assert_close(fused, trained, atol=1e-5, rtol=1e-4)
+    trained.sum().backward()
+    assert layer.w_msa.relative_position_bias_table.grad.abs().max() > 0
 
 
 @pytest.mark.parametrize('shift', [0, 2])
@@ -125,7 +143,8 @@ def test_layer_equals_the_concatenations_of_eq16():
                        up(layer.skip_conv(shallow))[pairs.image]], 1)
     weight = torch.cat([layer.fuse.weight, layer.fuse_skip.weight], 1)
     expected = layer.refine(F.conv2d(f_out, weight, layer.fuse.bias, padding=1))
-    result = layer(aligned.refined, aligned.cost, shallow, None, pairs.image)
+    maps = layer.image_maps((4, 5), shallow, None)
+    result = layer(aligned.refined, aligned.cost, maps, pairs.image)
     torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-4)
 
 
@@ -144,8 +163,26 @@ def test_batch_equals_one_by_one():
         torch.testing.assert_close(alone, batch[rows], atol=1e-5, rtol=1e-4)
 
 
+def test_parts_equal_the_whole():
+    """Some pairs at a time with the images' maps made once, both heads."""
+    torch.manual_seed(0)
+    features, pairs, aligned = toy_features(), toy_pairs((3, 1)), toy_aligned(4)
+    for head in (SpatialEnhancedDecoder(**SMALL).eval(), CosineHead()):
+        maps = head.image_maps(features)
+        parts, start = [], 0
+        for images, part in pairs.split(2):
+            rows = slice(start, start + len(part))
+            some = AlignedFeatures(*(x[rows] for x in (
+                aligned.similarity, aligned.cost, aligned.refined)))
+            parts.append(head(features[images], some, part, [m[images] for m in maps]))
+            start = rows.stop
+        assert len(parts) == 2
+        torch.testing.assert_close(torch.cat(parts), head(features, aligned, pairs),
+                                   atol=1e-5, rtol=1e-4)
+
+
 def test_too_few_widths():
-    with pytest.raises(ValueError, match='similarity_dims'):
+    with pytest.raises(ValueError, match='guidance_dims'):
         SpatialEnhancedDecoder(num_layers=3)
 
 

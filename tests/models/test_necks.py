@@ -117,6 +117,23 @@ def test_batch_equals_one_by_one():
         torch.testing.assert_close(alone.refined, batch[rows], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize('options', [{}, dict(self_attention=False)])
+def test_parts_equal_the_whole(options):
+    """Some pairs at a time, the image tokens made once from all of them."""
+    torch.manual_seed(0)
+    features, pairs = toy_features(), toy_pairs((3, 1))
+    text = unit_text(pairs)
+    neck = TextGuidedAlignment(**SMALL | options).eval()
+    tokens = neck.image_tokens(features, F.normalize(text.mean(1), dim=-1), pairs)
+    parts, start = [], 0
+    for images, part in pairs.split(2):
+        rows = slice(start, start + len(part))
+        parts.append(neck(features[images], text[rows], part, tokens[images]).refined)
+        start = rows.stop
+    torch.testing.assert_close(torch.cat(parts), neck(features, text, pairs).refined,
+                               atol=1e-5, rtol=1e-4)
+
+
 def test_wrong_number_of_templates():
     features, pairs = toy_features(), toy_pairs((1, 1))
     with pytest.raises(ValueError, match='num_templates'):

@@ -4,7 +4,7 @@ import torch
 
 from mmseg_dcpclip.models import DynamicCategorySelection, select_categories
 from mmseg_dcpclip.models import selection as selection_module
-from mmseg_dcpclip.models.selection import Pairs
+from mmseg_dcpclip.models.selection import Pairs, per_pair
 
 
 def plain_selection(patch, cls, text, tau, theta, union=False):
@@ -80,7 +80,8 @@ def test_chunks_change_nothing(inputs, monkeypatch):
     tensors = [torch.tensor(x) for x in inputs]
     tensors[2] = torch.cat([tensors[2], tensors[2]])  # ties: the lower id wins
     whole = select_categories(*tensors, logit_scale=30.0, theta=0.9).selected
-    monkeypatch.setattr(selection_module, 'CHUNK', 7)
+    monkeypatch.setattr(selection_module, 'BLOCK', 7)
+    monkeypatch.setattr(selection_module, 'SCORES', 7 * 3 * 12)
     chunked = select_categories(*tensors, logit_scale=30.0, theta=0.9).selected
     assert torch.equal(whole, chunked)
     assert not chunked[:, 40:].any()
@@ -116,3 +117,49 @@ def test_pairs_are_flat_and_in_order():
     assert pairs.image.tolist() == [0, 0, 1]
     assert pairs.category.tolist() == [1, 2, 0]
     assert pairs.counts == [2, 1] and len(pairs) == 3
+
+
+@pytest.mark.parametrize('most, mixed, expected', [
+    (1, True, [[0], [1], [2], [0], [0], [1]]),
+    (2, True, [[0, 1], [2, 0], [0, 1]]),
+    (2, False, [[0, 1], [2], [0], [0, 1]]),
+    (3, True, [[0, 1, 2], [0, 0, 1]]),
+    (3, False, [[0, 1, 2], [0], [0, 1]]),
+    (99, True, [[0, 1, 2, 0, 0, 1]])])
+def test_pairs_are_split_along_images(most, mixed, expected):
+    image = torch.tensor([0, 0, 0, 2, 3, 3])  # the second one has none
+    pairs = Pairs(image, torch.tensor([0, 1, 2, 0, 0, 1]), [3, 0, 1, 2])
+    parts = list(pairs.split(most, mixed))
+    assert [part.category.tolist() for _, part in parts] == expected
+    assert torch.equal(torch.cat([part.image + images.start for images, part in parts]),
+                       image)
+    for images, part in parts:
+        length = images.stop - images.start
+        assert torch.bincount(part.image, minlength=length).tolist() == part.counts
+
+
+def test_per_pair_repeats_nothing_for_one_image():
+    x, image = torch.randn(2, 3), torch.tensor([0, 1, 1])
+    assert torch.equal(per_pair(x, image), x[image])
+    one = per_pair(x[:1], image * 0)
+    assert one.shape == (3, 3) and one.data_ptr() == x.data_ptr()
+
+
+def test_hundred_thousand_words_within_a_budget():
+    """Against one product of everything, words in half precision as the bank has them.
+    """
+    torch.manual_seed(0)
+    text = torch.nn.functional.normalize(torch.randn(100_000, 32), dim=-1).half()
+    patch, cls = torch.randn(1, 49, 32), torch.randn(1, 32)
+    with torch.profiler.profile(profile_memory=True) as profile:
+        selected = select_categories(patch, cls, text, logit_scale=30.0,
+                                     theta=0.5).selected[0]
+    largest = max(event.cpu_memory_usage for event in profile.events())
+    assert largest < 100_000 * 49 * 4 / 2
+    unit = torch.nn.functional.normalize(text.double(), dim=-1)
+    patch, cls = (torch.nn.functional.normalize(x[0].double(), dim=-1)
+                  for x in (patch, cls))
+    image = (30 * unit @ cls).softmax(0)
+    expected = torch.zeros_like(selected)
+    expected[((patch @ unit.T) * (1 - image)).argmax(1)] = True
+    assert torch.equal(selected, expected | (image > 0.5))

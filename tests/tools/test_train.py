@@ -15,7 +15,7 @@ from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / 'tests'
-ENV = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
+ENV = dict(OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
 
 # dcpclip_mini.py made small
 TINY = [
@@ -105,8 +105,8 @@ def test_learning_rates_and_decay_of_the_groups():
 
 
 def run_worker(*arguments):
-    done = subprocess.run([sys.executable, *arguments], env=ENV, capture_output=True,
-                          text=True)
+    done = subprocess.run([sys.executable, *arguments], env={**os.environ, **ENV},
+                          capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -166,7 +166,9 @@ def test_real_config_trains_and_tests_on_a_coco_stuff_tree(tmp_path):
           for split in ('train', 'val', 'test'))]
     short = ['train_cfg.max_iters=2', 'train_cfg.val_interval=2']
     work_dir = tmp_path / 'run'
-    env = dict(ENV, OMP_NUM_THREADS=str(os.cpu_count()))
+    cache = tmp_path / 'cache'  # the test finds there what training encoded
+    env = {**os.environ, **ENV, 'OMP_NUM_THREADS': str(os.cpu_count()),
+           'MMSEG_DCPCLIP_CACHE': str(cache)}
     subprocess.run([sys.executable, str(ROOT / 'tools' / 'train.py'), str(config),
                     '--work-dir', str(work_dir), *options, *short],
                    env=env, check=True, capture_output=True, cwd=tmp_path)
@@ -175,6 +177,8 @@ def test_real_config_trains_and_tests_on_a_coco_stuff_tree(tmp_path):
          str(work_dir / 'iter_2.pth'), '--work-dir', str(work_dir), *options],
         env=env, check=True, capture_output=True, text=True, cwd=tmp_path)
     assert 'mIoU' in done.stdout + done.stderr
+    assert 'encoding' not in done.stdout + done.stderr
+    assert len(list(cache.glob('text/*/meta.json'))) == 1
 
 
 def test_own_dataset_config_trains_and_tests(monkeypatch, load_tool, tmp_path):

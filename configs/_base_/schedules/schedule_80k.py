@@ -4,6 +4,11 @@
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=2e-4, weight_decay=1e-4),
+    # Where the loss leaps: cut gradients at a norm. The paper names none.
+    # clip_grad=dict(max_norm=1.0, norm_type=2),
+    # With one GPU and one image at a time: a step every fourth iteration keeps the
+    # total batch. max_iters and T_max count iterations: four times as many.
+    # accumulative_counts=4,
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
         custom_keys={

@@ -1,26 +1,21 @@
 """CLIP's image encoder as an mmseg backbone."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor
 
 from ..clip.features import CLIPFeatures
-from ..clip.layers import (
-    freeze_all_but,
-    load_tower,
-    resize_position_embedding,
-    set_quick_gelu,
-    split_attention,
-)
-from ..clip.loading import CLIPWeights, build_tower, load_clip_weights, wants_quick_gelu
+from ..clip.layers import resize_position_embedding
+from ..clip.loading import CLIPWeights
+from ..clip.tower import CLIPTower
 
 
 @MODELS.register_module()
-class CLIPVisionBackbone(BaseModule):
+class CLIPVisionBackbone(CLIPTower):
     """The image tower of any CLIP ViT of open_clip.
 
     Two ways to use it:
@@ -62,22 +57,14 @@ class CLIPVisionBackbone(BaseModule):
                  patch_tokens: str = 'attention',
                  quick_gelu: bool | None = None,
                  init_cfg: dict | None = None) -> None:
-        super().__init__(init_cfg)
+        super().__init__('visual', model_name, pretrained, trainable, quick_gelu,
+                         init_cfg)
         if patch_tokens not in ('attention', 'value'):
             raise ValueError("patch_tokens must be 'attention' or 'value', got "
                              f'{patch_tokens!r}')
-        self.model_name = model_name
-        self.pretrained = pretrained
         self.plain = plain
         self.patch_tokens = patch_tokens
         self.input_size = input_size
-        self.quick_gelu_option = quick_gelu
-
-        gelu = wants_quick_gelu(model_name) if quick_gelu is None else quick_gelu
-        self.visual = build_tower(model_name, 'visual', gelu)
-        split_attention(self.visual.transformer)
-        # In the state dict, so that a checkpoint restores the activation as well.
-        self.register_buffer('quick_gelu', torch.tensor(gelu))
         self.patch_size = self.visual.conv1.kernel_size
         self.embed_dims = self.visual.conv1.out_channels
         self.joint_dims = self.visual.proj.shape[1]
@@ -87,7 +74,6 @@ class CLIPVisionBackbone(BaseModule):
         if any(not 0 <= i < num_blocks for i in self.out_indices):
             raise ValueError(f'out_indices {tuple(out_indices)} do not fit the '
                              f'{num_blocks} blocks of {model_name}')
-        freeze_all_but(self, self.visual.transformer, trainable)
         if plain:  # What is never run must not wait for gradients (DDP).
             for block in self.blocks[max(self.out_indices) + 1:]:
                 block.requires_grad_(False)
@@ -98,15 +84,8 @@ class CLIPVisionBackbone(BaseModule):
     def blocks(self) -> torch.nn.ModuleList:
         return self.visual.transformer.resblocks
 
-    def init_weights(self) -> None:
-        """Read the pretrained weights, if any."""
-        super().init_weights()
-        if self.pretrained is not None:
-            self.load_clip(load_clip_weights(self.model_name, self.pretrained,
-                                             self.quick_gelu_option))
-
     def load_clip(self, weights: CLIPWeights) -> None:
-        """Take the image tower of loaded weights.
+        """Take the image tower of loaded weights, of any input size.
 
         Raises:
             ValueError: They belong to another architecture.
@@ -117,17 +96,7 @@ class CLIPVisionBackbone(BaseModule):
             side = round((len(own) - 1)**0.5)
             state['positional_embedding'] = resize_position_embedding(
                 table, (side, side))
-        load_tower(self.visual, state, f'{weights.source!r} for {self.model_name}')
-        self._set_quick_gelu(weights.quick_gelu)
-
-    def _set_quick_gelu(self, quick_gelu: bool) -> None:
-        self.quick_gelu.fill_(quick_gelu)
-        set_quick_gelu(self.visual.transformer, quick_gelu)
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args,
-                              **kwargs) -> None:
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-        set_quick_gelu(self.visual.transformer, bool(self.quick_gelu))
+        super().load_clip(replace(weights, visual=state))
 
     def forward(self, images: Tensor, with_attention: bool = False
                 ) -> CLIPFeatures | tuple[Tensor, ...]:

@@ -23,6 +23,13 @@ class CLIPFeatures:
     shallow: tuple[Tensor, ...] = ()
     attention: Tensor | None = None
 
+    def __getitem__(self, images: slice) -> 'CLIPFeatures':
+        """The features of some images."""
+        return CLIPFeatures(
+            self.cls[images], self.patch[images], self.grid,
+            tuple(x[images] for x in self.shallow),
+            None if self.attention is None else self.attention[images])
+
     @property
     def patch_map(self) -> Tensor:
         """Patch tokens as a map, [B, D, rows, columns]."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from open_clip.transformer import QuickGELU
 from torch import Tensor, nn
 
@@ -158,3 +159,6 @@ def load_tower(tower: nn.Module, state: Mapping[str, Tensor], what: str) -> None
             f'keys are missing {missing[:3]}, {len(unfit)} have another shape '
             f'{unfit[:3]}')
     tower.load_state_dict({k: state[k] for k in own})
+    # Anything missing was refused above, so the share is always whole.
+    print_log(f'CLIP weights {what}: {len(own)} of {len(own)} keys loaded (100%), '
+              f'{len(state) - len(own)} not needed', 'current')

@@ -32,7 +32,11 @@ class CosineHead(BaseModule):
         self.bias = nn.Parameter(torch.tensor(float(bias)), trainable)
         self.loss_decode = MODELS.build(loss_decode or dict(type='SelectedBCELoss'))
 
-    def forward(self, features: CLIPFeatures, aligned: AlignedFeatures, pairs: Pairs
-                ) -> Tensor:
+    def image_maps(self, features: CLIPFeatures) -> list:
+        """Nothing: no layer looks at the images."""
+        return []
+
+    def forward(self, features: CLIPFeatures, aligned: AlignedFeatures, pairs: Pairs,
+                image_maps: list | None = None) -> Tensor:
         """Logits [M, h, w] on the grid of the patches."""
         return self.scale * aligned.similarity.squeeze(1) + self.bias

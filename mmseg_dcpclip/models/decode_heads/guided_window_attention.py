@@ -8,15 +8,17 @@ from mmengine.model import BaseModule
 from mmseg.models.backbones.swin import ShiftWindowMSA
 from torch import Tensor, nn
 
+from ..selection import per_pair
+
 
 class GuidedShiftWindowMSA(ShiftWindowMSA):
     """Shifted-window attention whose queries and keys also see guidance.
 
     Eq. 14 makes q and k from the concatenation F_m of category maps and guidance,
     v from the category maps alone. The guidance is per image: its part of q and k is
-    computed once per image and added. Relative position bias, windows and shift are
-    mmseg's Swin (arXiv 2103.14030). Unlike there, padding is masked out, so that a
-    map smaller than a window is not diluted.
+    computed once per image by :meth:`guide` and added. Relative position bias,
+    windows and shift are mmseg's Swin (arXiv 2103.14030). Unlike there, padding is
+    masked out, so that a map smaller than a window is not diluted.
 
     Args:
         embed_dims: d, width of the category maps.
@@ -33,57 +35,111 @@ class GuidedShiftWindowMSA(ShiftWindowMSA):
         if guidance_dims:
             self.guidance = nn.Linear(guidance_dims, 2 * embed_dims, bias=False)
 
-    def forward(self, x: Tensor, guidance: Tensor | None, image: Tensor) -> Tensor:
+    def guide(self, guidance: Tensor) -> Tensor:
+        """The guidance's part of q and k.
+
+        Args:
+            guidance: [B, h, w, g].
+
+        Returns:
+            Tensor: [B, nW, L, 2d] for nW windows of L places.
+        """
+        return self._to_windows(self.guidance(guidance))
+
+    def forward(self, x: Tensor, guidance: Tensor | None, image: Tensor,
+                bias: Tensor | None = None) -> Tensor:
         """Attend.
 
         Args:
             x: Category maps, [M, h, w, d].
-            guidance: [B, h, w, g], or None without guidance.
+            guidance: From :meth:`guide`, or None without guidance.
             image: Image of each pair, [M].
+            bias: From :meth:`bias` for this size, if it is there already.
 
         Returns:
             Tensor: [M, h, w, d].
         """
-        height, width = x.shape[1:3]
-        qkv = self.w_msa.qkv(x)
-        if self.guidance is not None:
-            extra = F.pad(self.guidance(guidance), (0, x.shape[-1]))  # none for v
-            # index_select: its backward is far faster than that of indexing
-            qkv = qkv + extra.index_select(0, image)
+        size = x.shape[1:3]
+        x = self._to_windows(x)
+        # Two products: the guidance is added to q and k in place.
+        weight, offset = self.w_msa.qkv.weight, self.w_msa.qkv.bias
+        parts = (2 * self.embed_dims, self.embed_dims)
+        (qk_weight, v_weight), (qk_offset, v_offset) = (
+            t.split(parts) for t in (weight, offset))
+        qk = F.linear(x, qk_weight, qk_offset)
+        if guidance is not None:
+            qk += per_pair(guidance, image)
+        v = F.linear(x, v_weight, v_offset)
+        out = self._attend(qk, v, self.bias(size) if bias is None else bias)
+        return self._from_windows(self.w_msa.proj(out), size)
 
-        pad = [-n % self.window_size for n in (height, width)]
-        if any(pad):
-            qkv = F.pad(qkv, (0, 0, 0, pad[1], 0, pad[0]))
-        padded = qkv.shape[1:3]
-        if self.shift_size:
-            qkv = qkv.roll((-self.shift_size, -self.shift_size), (1, 2))
-        windows = self.window_partition(qkv).flatten(1, 2)  # [M * nW, L, 3d]
-        out = self._attend(windows, self._bias((height, width), padded), len(x))
-        out = out.unflatten(1, (self.window_size, self.window_size))
-        out = self.window_reverse(out, *padded)
-        if self.shift_size:
-            out = out.roll((self.shift_size, self.shift_size), (1, 2))
-        return self.w_msa.proj(out[:, :height, :width])
+    @property
+    def embed_dims(self) -> int:
+        """int: d."""
+        return self.w_msa.embed_dims
 
-    def _attend(self, windows: Tensor, bias: Tensor, num_maps: int) -> Tensor:
-        """[M * nW, L, 3d] to [M * nW, L, d]; bias [nW, heads, L, L]."""
+    def _attend(self, qk: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+        """qk [M, nW, L, 2d], v [M, nW, L, d], bias [nW or 1, heads, L, L] to v's."""
         heads = self.w_msa.num_heads
-        qkv = windows.unflatten(0, (num_maps, -1)).unflatten(-1, (3, heads, -1))
-        # Windows and heads form one axis: four dimensions take the fast kernels.
-        q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).flatten(2, 3)
-        out = F.scaled_dot_product_attention(q, k, v, bias.flatten(0, 1).to(q.dtype))
-        out = out.unflatten(1, (-1, heads)).transpose(2, 3)
-        return out.flatten(3).flatten(0, 1)
+        q, k = qk.unflatten(-1, (2, heads, -1)).permute(3, 0, 1, 4, 2, 5)
+        v = v.unflatten(-1, (heads, -1)).transpose(2, 3)  # [M, nW, heads, L, d / heads]
+        bias = bias.to(q.dtype)
+        if bias.requires_grad and not q.is_cuda:
+            # On a CPU the fused kernel has no gradient for the bias.
+            scores = (q * q.shape[-1]**-0.5) @ k.transpose(-2, -1)
+            scores += bias
+            out = (scores.softmax(-1) @ v).transpose(2, 3)
+        elif len(bias) == 1:
+            out = F.scaled_dot_product_attention(
+                *(t.flatten(0, 1) for t in (q, k, v)), bias)
+            out = out.transpose(1, 2).unflatten(0, v.shape[:2])
+        else:
+            # Window by window: a mask of all at once would be repeated M times.
+            out = torch.stack([
+                F.scaled_dot_product_attention(*window, b[None]).transpose(1, 2)
+                for *window, b in zip(q.unbind(1), k.unbind(1), v.unbind(1), bias)], 1)
+        return out.flatten(3)
 
-    def _bias(self, size: tuple[int, int], padded: tuple[int, int]) -> Tensor:
-        """Relative position bias plus mask of what must not meet, [nW, heads, L, L]."""
+    def _padding(self, size: tuple[int, int]) -> list[int]:
+        return [-n % self.window_size for n in size]
+
+    def _to_windows(self, x: Tensor) -> Tensor:
+        """[M, h, w, c] to [M, nW, L, c]."""
+        bottom, right = self._padding(x.shape[1:3])
+        if bottom or right:
+            x = F.pad(x, (0, 0, 0, right, 0, bottom))
+        if self.shift_size:
+            x = x.roll((-self.shift_size, -self.shift_size), (1, 2))
+        return self.window_partition(x).flatten(1, 2).unflatten(0, (len(x), -1))
+
+    def _from_windows(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """[M, nW, L, c] to [M, h, w, c]."""
+        side = self.window_size
+        x = x.flatten(0, 1).unflatten(1, (side, side))
+        x = self.window_reverse(x, *(n + p for n, p in zip(size, self._padding(size))))
+        if self.shift_size:
+            x = x.roll((self.shift_size, self.shift_size), (1, 2))
+        return x[:, :size[0], :size[1]]
+
+    def bias(self, size: tuple[int, int]) -> Tensor:
+        """Relative position bias and the mask of what must not meet.
+
+        Args:
+            size: h and w of the maps.
+
+        Returns:
+            Tensor: [nW, heads, L, L], or [1, heads, L, L] where nothing is masked.
+        """
         table, index = (self.w_msa.relative_position_bias_table,
                         self.w_msa.relative_position_index)
-        bias = table[index.flatten()].view(*index.shape, -1).permute(2, 0, 1)
+        bias = table[index.flatten()].view(*index.shape, -1).permute(2, 0, 1)[None]
+        padding = self._padding(size)
+        if not (self.shift_size or any(padding)):
+            return bias
         # A row or column that the shift wraps around is another region; so is padding.
         kinds = []
-        for n, full in zip(size, padded):
-            place = torch.arange(full, device=table.device)
+        for n, extra in zip(size, padding):
+            place = torch.arange(n + extra, device=table.device)
             kind = (place < self.shift_size).long()
             kind[place >= n] = 2
             kinds.append(kind.roll(-self.shift_size))
@@ -93,7 +149,7 @@ class GuidedShiftWindowMSA(ShiftWindowMSA):
         region = region.masked_fill(hollow, 9)
         region = self.window_partition(region[None, :, :, None]).flatten(1)
         apart = region[:, :, None] != region[:, None, :]
-        return bias[None].masked_fill(apart[:, None], float('-inf'))
+        return bias.masked_fill(apart[:, None], float('-inf'))
 
 
 class GuidedSwinBlock(BaseModule):
@@ -118,7 +174,8 @@ class GuidedSwinBlock(BaseModule):
         self.ffn = FFN(embed_dims, int(mlp_ratio * embed_dims),
                        act_cfg=dict(type='GELU'), add_identity=False)
 
-    def forward(self, x: Tensor, guidance: Tensor | None, image: Tensor) -> Tensor:
-        """Category maps [M, h, w, d] and guidance [B, h, w, g] to [M, h, w, d]."""
-        x = x + self.attn(self.norm1(x), guidance, image)
+    def forward(self, x: Tensor, guidance: Tensor | None, image: Tensor, bias: Tensor
+                ) -> Tensor:
+        """Category maps [M, h, w, d] to the same, see :class:`GuidedShiftWindowMSA`."""
+        x = x + self.attn(self.norm1(x), guidance, image, bias)
         return x + self.ffn(self.norm2(x))

@@ -1,6 +1,7 @@
 """Spatial enhanced decoder (Sec. III-C, Eq. 13-16)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from ..clip.features import CLIPFeatures
 from ..necks.cost_volume import AlignedFeatures
-from ..selection import Pairs
+from ..selection import Pairs, per_pair
 from .guided_window_attention import GuidedSwinBlock
 
 
@@ -43,6 +44,26 @@ def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, tuple(size), mode='bilinear', align_corners=False)
 
 
+@dataclass
+class ImageMaps:
+    """What one layer takes from the images, the same for all their categories.
+
+    Attributes:
+        guidance: For each Swin block what is added to queries and keys,
+            [B, nW, L, 2d], or None.
+        biases: Position bias and mask of each Swin block.
+        skip: F_v's part of the 3 x 3 conv on Eq. 16, [B, out_dims, 2h, 2w], or None.
+    """
+    guidance: list[Tensor | None]
+    biases: list[Tensor]
+    skip: Tensor | None
+
+    def __getitem__(self, images: slice) -> 'ImageMaps':
+        """The maps of some images."""
+        return ImageMaps([None if x is None else x[images] for x in self.guidance],
+                         self.biases, None if self.skip is None else self.skip[images])
+
+
 class SpatialEnhancedLayer(BaseModule):
     """One layer: window attention with guidance, then twice the resolution.
 
@@ -52,6 +73,7 @@ class SpatialEnhancedLayer(BaseModule):
         cost_dims: D_c.
         shallow_dims: Width of F_v; 0 leaves it out (Table VI c).
         attention_dims: Channels of A_CLIP; 0 leaves it out.
+        guidance_dims: Width of each of the two behind their convs.
         similarity_dims: Channels of the cost volume in Eq. 16; 0 leaves it out.
         skip_dims: Channels of F_v in Eq. 16.
         spatial_enhance: Whether the Swin blocks are there (Table VI a).
@@ -62,22 +84,21 @@ class SpatialEnhancedLayer(BaseModule):
     """
 
     def __init__(self, dims: int, out_dims: int, cost_dims: int, shallow_dims: int,
-                 attention_dims: int, similarity_dims: int, skip_dims: int,
-                 spatial_enhance: bool, num_heads: int, window_size: int,
-                 mlp_ratio: float, norm_cfg: dict | None) -> None:
+                 attention_dims: int, guidance_dims: int, similarity_dims: int,
+                 skip_dims: int, spatial_enhance: bool, num_heads: int,
+                 window_size: int, mlp_ratio: float, norm_cfg: dict | None) -> None:
         super().__init__()
         self.shallow_conv = self.attention_conv = self.blocks = None
         if spatial_enhance:
-            guidance_dims = 0
             if shallow_dims:
-                self.shallow_conv = nn.Conv2d(shallow_dims, dims, 3, padding=1)
-                guidance_dims += dims
+                self.shallow_conv = nn.Conv2d(shallow_dims, guidance_dims, 3, padding=1)
             if attention_dims:
-                self.attention_conv = nn.Conv2d(attention_dims, dims, 3, padding=1)
-                guidance_dims += dims
+                self.attention_conv = nn.Conv2d(attention_dims, guidance_dims, 3,
+                                                padding=1)
+            parts = (self.shallow_conv is not None) + (self.attention_conv is not None)
             self.blocks = ModuleList(
-                GuidedSwinBlock(dims, guidance_dims, num_heads, window_size, shift,
-                                mlp_ratio) for shift in (False, True))
+                GuidedSwinBlock(dims, parts * guidance_dims, num_heads, window_size,
+                                shift, mlp_ratio) for shift in (False, True))
         self.upsample = nn.ConvTranspose2d(dims, out_dims, 2, stride=2)  # Eq. 15
         self.similarity_conv = self.skip_conv = self.fuse_skip = None
         if similarity_dims:
@@ -92,44 +113,58 @@ class SpatialEnhancedLayer(BaseModule):
             nn.Conv2d(out_dims, out_dims, 3, padding=1),
             *_norm(norm_cfg, out_dims), nn.ReLU(inplace=True))
 
-    def forward(self, x: Tensor, cost: Tensor, shallow: Tensor | None,
-                attention: Tensor | None, image: Tensor) -> Tensor:
+    def image_maps(self, size: Sequence[int], shallow: Tensor | None,
+                   attention: Tensor | None) -> ImageMaps:
+        """Everything that needs the images only.
+
+        Args:
+            size: h and w of the category maps that come in.
+            shallow: F_v, [B, W, h0, w0], or None.
+            attention: A_CLIP, [B, K, h0, w0], or None.
+
+        Returns:
+            ImageMaps: For :meth:`forward`.
+        """
+        guidance, biases, skip = [], [], None
+        if self.blocks is not None:
+            parts = [_resize(conv(x), size) for conv, x in
+                     ((self.shallow_conv, shallow), (self.attention_conv, attention))
+                     if conv is not None]
+            joined = torch.cat(parts, 1).permute(0, 2, 3, 1) if parts else None
+            for block in self.blocks:
+                guidance.append(None if joined is None else block.attn.guide(joined))
+                biases.append(block.attn.bias(size))
+        if self.skip_conv is not None:
+            up = _resize(self.skip_conv(shallow), [2 * n for n in size])
+            skip = self.fuse_skip(up)
+        return ImageMaps(guidance, biases, skip)
+
+    def forward(self, x: Tensor, cost: Tensor, maps: ImageMaps, image: Tensor
+                ) -> Tensor:
         """Decode one step.
 
         Args:
             x: Category maps, [M, d, h, w].
             cost: F_cv, [M, D_c, h0, w0].
-            shallow: F_v, [B, W, h0, w0], or None.
-            attention: A_CLIP, [B, K, h0, w0], or None.
+            maps: From :meth:`image_maps`.
             image: Image of each pair, [M].
 
         Returns:
             Tensor: [M, out_dims, 2h, 2w].
         """
         if self.blocks is not None:
-            guidance = self._guidance(x.shape[2:], shallow, attention)
             x = x.permute(0, 2, 3, 1)
-            for block in self.blocks:
-                x = block(x, guidance, image)
+            for block, guidance, bias in zip(self.blocks, maps.guidance, maps.biases):
+                x = block(x, guidance, image, bias)
             x = x.permute(0, 3, 1, 2)
         x = self.upsample(x)
-        size = x.shape[2:]
         if self.similarity_conv is not None:
             # 1 x 1 conv and resizing commute: the smaller one first
-            x = torch.cat([x, _resize(self.similarity_conv(cost), size)], 1)
+            x = torch.cat([x, _resize(self.similarity_conv(cost), x.shape[2:])], 1)
         x = self.fuse(x)
-        if self.skip_conv is not None:
-            skip = _resize(self.skip_conv(shallow), size)
-            x = x + self.fuse_skip(skip).index_select(0, image)
+        if maps.skip is not None:
+            x += per_pair(maps.skip, image)
         return self.refine(x)
-
-    def _guidance(self, size: Sequence[int], shallow: Tensor | None,
-                  attention: Tensor | None) -> Tensor | None:
-        """What the image adds to F_m of Eq. 13, [B, h, w, g]."""
-        parts = [_resize(conv(x), size) for conv, x in
-                 ((self.shallow_conv, shallow), (self.attention_conv, attention))
-                 if conv is not None]
-        return torch.cat(parts, 1).permute(0, 2, 3, 1) if parts else None
 
 
 @MODELS.register_module()
@@ -144,6 +179,7 @@ class SpatialEnhancedDecoder(BaseModule):
         shallow_dims: Width W of CLIP's blocks.
         num_shallow: How many shallow maps the backbone returns; all are used.
         num_layers: N_s (Table VI b).
+        guidance_dims: Widths of F_v and of A_CLIP in Eq. 13, per layer.
         spatial_enhance: Window attention (Table VI a).
         fuse_shallow: Use F_v (F_patch in Table VI c).
         fuse_similarity: Use the cost volume in Eq. 16 (F_sim).
@@ -151,7 +187,7 @@ class SpatialEnhancedDecoder(BaseModule):
         attention_grid: Side of the grid to which the keys of A_CLIP are pooled.
         similarity_dims: Channels of the cost volume in Eq. 16, per layer.
         skip_dims: Channels of F_v in Eq. 16, per layer.
-        num_heads: Heads of the window attention.
+        num_heads: Heads of the window attention, per layer.
         window_size: Side of its windows.
         mlp_ratio: Of its MLPs.
         norm_cfg: Norm behind the 3 x 3 convs, as in mmcv. None: no norm. A group norm
@@ -162,7 +198,7 @@ class SpatialEnhancedDecoder(BaseModule):
     """
 
     def __init__(self,
-                 cost_dims: int = 128,
+                 cost_dims: int = 64,
                  shallow_dims: int = 768,
                  num_shallow: int = 2,
                  num_layers: int = 2,
@@ -171,19 +207,22 @@ class SpatialEnhancedDecoder(BaseModule):
                  fuse_similarity: bool = True,
                  fuse_attention: bool = True,
                  attention_grid: int = 24,
+                 guidance_dims: Sequence[int] = (128, 96),
                  similarity_dims: Sequence[int] = (16, 8),
-                 skip_dims: Sequence[int] = (48, 32),
-                 num_heads: int = 4,
+                 skip_dims: Sequence[int] = (64, 32),
+                 num_heads: Sequence[int] = (2, 1),
                  window_size: int = 12,
-                 mlp_ratio: float = 4,
+                 mlp_ratio: float = 2,
                  norm_cfg: dict | None = None,
                  loss_decode: dict | None = None,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
-        if min(len(similarity_dims), len(skip_dims)) < num_layers:
-            raise ValueError(f'{num_layers} decoder layers need as many '
-                             f'similarity_dims and skip_dims, got '
-                             f'{tuple(similarity_dims)} and {tuple(skip_dims)}')
+        widths = dict(guidance_dims=guidance_dims, similarity_dims=similarity_dims,
+                      skip_dims=skip_dims, num_heads=num_heads)
+        for name, values in widths.items():
+            if len(values) < num_layers:
+                raise ValueError(f'{num_layers} decoder layers need as many {name}, '
+                                 f'got {tuple(values)}')
         self.attention_grid = attention_grid
         self.num_shallow = num_shallow if fuse_shallow else 0
         # A_CLIP enters through the window attention only.
@@ -193,9 +232,9 @@ class SpatialEnhancedDecoder(BaseModule):
         for i in range(num_layers):
             self.layers.append(SpatialEnhancedLayer(
                 dims, dims // 2, cost_dims, self.num_shallow * shallow_dims,
-                attention_grid**2 if self.with_attention else 0,
+                attention_grid**2 if self.with_attention else 0, guidance_dims[i],
                 similarity_dims[i] if fuse_similarity else 0, skip_dims[i],
-                spatial_enhance, num_heads, window_size, mlp_ratio, norm_cfg))
+                spatial_enhance, num_heads[i], window_size, mlp_ratio, norm_cfg))
             dims //= 2
         self.conv_seg = nn.Conv2d(dims, 1, 3, padding=1)
         self.loss_decode = MODELS.build(loss_decode or dict(type='SelectedBCELoss'))
@@ -205,18 +244,15 @@ class SpatialEnhancedDecoder(BaseModule):
         # A selected category covers about a tenth of the pixels (arXiv 1708.02002).
         nn.init.constant_(self.conv_seg.bias, bias_init_with_prob(0.1))
 
-    def forward(self, features: CLIPFeatures, aligned: AlignedFeatures, pairs: Pairs
-                ) -> Tensor:
-        """Decode.
+    def image_maps(self, features: CLIPFeatures) -> list[ImageMaps]:
+        """What every layer takes from the images.
 
         Args:
             features: CLIP's view of B images; with ``attention`` where
                 ``self.with_attention``.
-            aligned: Maps of M pairs from the neck.
-            pairs: M pairs.
 
         Returns:
-            Tensor: Logits, [M, h * 2 ** N_s, w * 2 ** N_s].
+            list[ImageMaps]: One for each layer.
         """
         shallow = attention = None
         if self.num_shallow:
@@ -224,7 +260,25 @@ class SpatialEnhancedDecoder(BaseModule):
         if self.with_attention:
             attention = attention_map(features.attention, features.grid,
                                       self.attention_grid)
+        return [layer.image_maps([n * 2**i for n in features.grid], shallow, attention)
+                for i, layer in enumerate(self.layers)]
+
+    def forward(self, features: CLIPFeatures, aligned: AlignedFeatures, pairs: Pairs,
+                image_maps: list[ImageMaps] | None = None) -> Tensor:
+        """Decode.
+
+        Args:
+            features: As in :meth:`image_maps`.
+            aligned: Maps of M pairs from the neck.
+            pairs: M pairs.
+            image_maps: What :meth:`image_maps` gave for these images, where ``pairs``
+                are only some of theirs.
+
+        Returns:
+            Tensor: Logits, [M, h * 2 ** N_s, w * 2 ** N_s].
+        """
+        maps = self.image_maps(features) if image_maps is None else image_maps
         x = aligned.refined
-        for layer in self.layers:
-            x = layer(x, aligned.cost, shallow, attention, pairs.image)
+        for layer, layer_maps in zip(self.layers, maps):
+            x = layer(x, aligned.cost, layer_maps, pairs.image)
         return self.conv_seg(x).squeeze(1)

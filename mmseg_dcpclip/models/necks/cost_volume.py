@@ -33,9 +33,10 @@ def cost_volume(features: CLIPFeatures, text: Tensor, pairs: Pairs) -> Tensor:
         pairs: M pairs.
 
     Returns:
-        Tensor: [M, P, h, w].
+        Tensor: [M, P, h, w] in memory format channels_last.
     """
     patch = F.normalize(features.patch, dim=-1)
     # One product per image: pairs of different images share nothing.
-    volume = [t.flatten(0, 1) @ p.T for p, t in zip(patch, text.split(pairs.counts))]
-    return torch.cat(volume).view(*text.shape[:2], *features.grid)
+    volume = torch.cat([torch.matmul(p, t.to(p.dtype).transpose(1, 2))
+                        for p, t in zip(patch, text.split(pairs.counts))])
+    return volume.unflatten(1, features.grid).permute(0, 3, 1, 2)

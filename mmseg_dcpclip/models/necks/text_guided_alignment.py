@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..clip.features import CLIPFeatures
-from ..selection import Pairs
+from ..selection import Pairs, per_pair
 from .cost_volume import AlignedFeatures, cost_volume
 
 
@@ -56,7 +56,7 @@ class TextualGuidance(BaseModule):
         """
         parts = [text]
         if self.cls is not None:
-            product = cls.index_select(0, image) * text
+            product = per_pair(cls, image) * text
             parts.insert(0, product if self.cls == 'product' else product.mean(
                 -1, keepdim=True))
         if self.prompt is not None:
@@ -135,7 +135,8 @@ class CostSelfAttention(BaseModule):
         Returns:
             Tensor: [M, N, D_c].
         """
-        qkv = self.qkv(cost) + self.qkv_image(image_tokens).index_select(0, image)
+        qkv = self.qkv(cost)
+        qkv += per_pair(self.qkv_image(image_tokens), image)
         q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         z = F.scaled_dot_product_attention(q, k, v)
         x = self.norm1(z.transpose(1, 2).flatten(2) + cost)
@@ -168,14 +169,14 @@ class TextGuidedAlignment(BaseModule):
     def __init__(self,
                  embed_dims: int = 512,
                  num_templates: int = 80,
-                 cost_dims: int = 128,
-                 kernel_size: int = 5,
+                 cost_dims: int = 64,
+                 kernel_size: int = 3,
                  cost_scale: float = 10.0,
                  cross_attention: bool = True,
                  self_attention: bool = True,
                  num_cross_layers: int = 1,
                  num_cross_heads: int = 1,
-                 num_self_heads: int = 4,
+                 num_self_heads: int = 2,
                  mlp_ratio: float = 4,
                  guidance_cls: str | None = 'product',
                  guidance_prompt: bool = True,
@@ -199,14 +200,16 @@ class TextGuidedAlignment(BaseModule):
         elif cross_attention:
             self.fusion = nn.Linear(cost_dims, cost_dims)
 
-    def forward(self, features: CLIPFeatures, text: Tensor, pairs: Pairs
-                ) -> AlignedFeatures:
+    def forward(self, features: CLIPFeatures, text: Tensor, pairs: Pairs,
+                image_tokens: Tensor | None = None) -> AlignedFeatures:
         """Align.
 
         Args:
             features: CLIP's view of B images.
             text: Unit embeddings of the selected categories, [M, P, D].
             pairs: M pairs.
+            image_tokens: What :meth:`image_tokens` gave for all pairs of these
+                images, where ``pairs`` are only some of them.
 
         Returns:
             AlignedFeatures: Maps on the grid of the patches.
@@ -219,27 +222,40 @@ class TextGuidedAlignment(BaseModule):
                 f'the neck expects {self.num_templates} templates per category and got '
                 f'{text.shape[1]}: set neck.num_templates to the number of '
                 'text_encoder.templates')
+        if image_tokens is None:
+            mean = F.normalize(text.mean(1), dim=-1)
+            image_tokens = self.image_tokens(features, mean, pairs)
         volume = cost_volume(features, text, pairs)
         cost = self.cost_conv(self.cost_scale * volume)  # Eq. 6
         refined = cost
-        if self.image_projection is not None:
-            image_tokens = self.image_projection(self._refine(features, text, pairs))
+        if image_tokens is not None:
             tokens = cost.flatten(2).transpose(1, 2)
             if self.self_layer is not None:
                 tokens = self.self_layer(tokens, image_tokens, pairs.image)
             else:  # one linear layer on the concatenation, split in two
-                tokens = self.fusion(tokens) + image_tokens.index_select(0, pairs.image)
+                tokens = self.fusion(tokens) + per_pair(image_tokens, pairs.image)
             refined = tokens.transpose(1, 2).unflatten(2, features.grid)
         return AlignedFeatures(volume.mean(1, keepdim=True), cost, refined)
 
-    def _refine(self, features: CLIPFeatures, text: Tensor, pairs: Pairs) -> Tensor:
-        """Patches after Eq. 7-10, [B, N, D]; entries of order 1."""
-        root = features.cls.shape[-1]**0.5
+    def image_tokens(self, features: CLIPFeatures, mean: Tensor, pairs: Pairs
+                     ) -> Tensor | None:
+        """Patches after Eq. 7-10 at width D_c: all that categories share.
+
+        Args:
+            features: CLIP's view of B images.
+            mean: Unit embeddings averaged over the templates, [M, D].
+            pairs: All M pairs of these images.
+
+        Returns:
+            Tensor: [B, N, D_c]; None where neither branch is there.
+        """
+        if self.image_projection is None:
+            return None
+        root = features.cls.shape[-1]**0.5  # unit vectors to entries of order 1
         patch = F.normalize(features.patch, dim=-1) * root
         if self.cross_layers is not None:
-            mean = F.normalize(text.mean(1), dim=-1) * root
             cls = F.normalize(features.cls, dim=-1) * root
-            guidance = self.guidance(cls, mean, pairs.image)
+            guidance = self.guidance(cls, mean.to(cls.dtype) * root, pairs.image)
             for layer in self.cross_layers:
                 patch = layer(patch, guidance, pairs)
-        return patch
+        return self.image_projection(patch)

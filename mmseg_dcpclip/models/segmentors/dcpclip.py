@@ -1,6 +1,7 @@
 """The DCP-CLIP segmentor: the parts of the paper wired together."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from mmengine.structures import PixelData
@@ -15,10 +16,12 @@ from ...registry import SCOPE
 from ...vocabulary import Vocabulary
 from ..clip.features import CLIPFeatures
 from ..clip.loading import load_clip_weights
+from ..losses import check_finite
 from ..necks.cost_volume import AlignedFeatures, cost_volume
 from ..selection import DynamicCategorySelection, Pairs, categories_in
 from ..tag_validation import TagValidation
 from ..text_encoders.text_bank import TextBank, TextEmbeddings
+from .parts import decode_compiled, decode_part
 from .views import (
     Images,
     Views,
@@ -30,6 +33,7 @@ from .views import (
 )
 
 CHUNK = 32  # category maps held at full size at once
+TOKENS = 8192  # places of category maps decoded at once
 
 
 @MODELS.register_module()
@@ -54,6 +58,11 @@ class DCPCLIP(BaseSegmentor):
         ignore_index: Label of pixels that are not trained on.
         join_ground_truth: Whether training adds the image's own categories to the
             selected ones.
+        text_bank: Arguments of :class:`TextBank`, which keeps embeddings in memory
+            and on disk; ``dict(root=None)``: in memory only.
+        compile_head: Arguments of torch.compile for neck and head at test time, and
+            ``bucket``: the number of categories is rounded up to a multiple of it (8),
+            so that few numbers are compiled. None: not compiled.
         train_cfg: Unused; mmseg's tools pass it.
         test_cfg: ``mode`` and, for ``'slide'``, ``crop_size``, ``stride`` and
             ``global_view`` as in :func:`~.views.make_views`; ``return_logits=True``
@@ -73,6 +82,8 @@ class DCPCLIP(BaseSegmentor):
                  vocabulary: Vocabulary | str | Sequence[str] = 'coco_stuff_171',
                  ignore_index: int = 255,
                  join_ground_truth: bool = True,
+                 text_bank: dict | None = None,
+                 compile_head: dict | None = None,
                  train_cfg: dict | None = None,
                  test_cfg: dict | None = None,
                  data_preprocessor: dict | None = None,
@@ -92,9 +103,10 @@ class DCPCLIP(BaseSegmentor):
                                else MODELS.build(auxiliary_head))
         self.ignore_index = ignore_index
         self.join_ground_truth = join_ground_truth
+        self.compile_head = compile_head
         self.train_cfg = train_cfg
         self.test_cfg = dict(test_cfg or dict(mode='whole'))
-        self.text_bank = TextBank()
+        self.text_bank = TextBank(**(text_bank or {}))
         self.tag_validation: TagValidation | None = None
         self.set_vocabulary(vocabulary)
 
@@ -179,14 +191,36 @@ class DCPCLIP(BaseSegmentor):
 
     def decode(self, features: CLIPFeatures, text: TextEmbeddings, pairs: Pairs
                ) -> Tensor:
-        """Logits of M pairs, [M, h, w] (Eq. 6-16)."""
+        """Logits of pairs (Eq. 6-16), without gradients some pairs at a time.
+
+        Args:
+            features: CLIP's view of B images.
+            text: Embeddings of the vocabulary.
+            pairs: All M pairs of these images.
+
+        Returns:
+            Tensor: [M, h, w].
+        """
         if self.neck is None:
-            mean = text.mean[pairs.category][:, None]
+            mean = text.mean[pairs.category].float()[:, None]
             similarity = cost_volume(features, mean, pairs)
             aligned = AlignedFeatures(similarity, similarity, similarity)
-        else:
-            aligned = self.neck(features, text.templates[pairs.category], pairs)
-        return self.decode_head(features, aligned, pairs)
+            return self.decode_head(features, aligned, pairs)
+        tokens = self.neck.image_tokens(features, text.mean[pairs.category].float(),
+                                        pairs)
+        maps = self.decode_head.image_maps(features)
+        most, compiled = len(pairs), False
+        if not torch.is_grad_enabled():  # whose graph would keep every part anyway
+            most = max(1, TOKENS // features.patch.shape[1])
+            compiled = self.compile_head is not None
+        decode = (partial(decode_compiled, **self.compile_head) if compiled
+                  else decode_part)
+        return torch.cat([
+            decode(self.neck, self.decode_head, features[images],
+                   text.rows(part.category), part,
+                   None if tokens is None else tokens[images],
+                   [m[images] for m in maps])
+            for images, part in pairs.split(most, mixed=not compiled)])
 
     def encode_decode(self, inputs: Tensor, batch_data_samples: list | None = None
                       ) -> tuple[Tensor, Pairs, CLIPFeatures]:
@@ -219,6 +253,7 @@ class DCPCLIP(BaseSegmentor):
         Raises:
             ValueError: A label outside the vocabulary or of another size than its
                 image, or an ignore_index that is a category.
+            FloatingPointError: A loss is NaN or infinite.
         """
         check_ignore_index(self.ignore_index, len(self.vocabulary))
         text = self.text_embeddings()
@@ -228,6 +263,7 @@ class DCPCLIP(BaseSegmentor):
             losses = self._group_loss(images, [data_samples[i] for i in index], text)
             for name, value in losses.items():
                 total[name] = total.get(name, 0) + share * value
+        check_finite(total, data_samples)
         return total
 
     def _group_loss(self, images: Tensor, data_samples: list[SegDataSample],

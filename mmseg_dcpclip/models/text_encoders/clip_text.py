@@ -1,27 +1,28 @@
 """CLIP's text encoder: words to embeddings."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import open_clip
 import torch
 import torch.nn.functional as F
+from mmengine.dist import is_main_process
 from mmengine.logging import print_log
-from mmengine.model import BaseModule
-from mmengine.utils import track_iter_progress
+from mmengine.utils import ProgressBar
 from torch import Tensor
 
 from ...registry import MODELS
 from ...vocabulary import Vocabulary
-from ..clip.layers import freeze_all_but, load_tower, set_quick_gelu, split_attention
-from ..clip.loading import CLIPWeights, build_tower, load_clip_weights, wants_quick_gelu
+from ..clip.loading import CLIPWeights
+from ..clip.tower import CLIPTower
 from .templates import get_templates
 
 PROGRESS_FROM = 2000  # prompts; fewer are done before one looks
+BLOCK = 40_000  # prompts held at once; as float32 [40000, 512] they take 82 MB
 
 
 @MODELS.register_module()
-class CLIPTextEncoder(BaseModule):
+class CLIPTextEncoder(CLIPTower):
     """The text tower of any CLIP ViT of open_clip, with prompt templates.
 
     Args:
@@ -45,31 +46,14 @@ class CLIPTextEncoder(BaseModule):
                  chunk_size: int = 512,
                  quick_gelu: bool | None = None,
                  init_cfg: dict | None = None) -> None:
-        super().__init__(init_cfg)
-        self.model_name = model_name
-        self.pretrained = pretrained
+        super().__init__('text', model_name, pretrained, trainable, quick_gelu,
+                         init_cfg)
         self.templates = get_templates(templates)
-        self.trainable = trainable
         self.chunk_size = chunk_size
-        self.quick_gelu_option = quick_gelu
-
-        gelu = wants_quick_gelu(model_name) if quick_gelu is None else quick_gelu
-        self.text = build_tower(model_name, 'text', gelu)
-        split_attention(self.text.transformer)
-        # In the state dict, so that a checkpoint restores both.
-        self.register_buffer('quick_gelu', torch.tensor(gelu))
         self.register_buffer('logit_scale', torch.tensor(100.0))
         # open_clip's tokenizer reads a file of its own package: no network.
         self.tokenizer = open_clip.tokenizer.SimpleTokenizer(
             context_length=self.text.context_length)
-        freeze_all_but(self, self.text.transformer, trainable)
-
-    def init_weights(self) -> None:
-        """Read the pretrained weights, if any."""
-        super().init_weights()
-        if self.pretrained is not None:
-            self.load_clip(load_clip_weights(self.model_name, self.pretrained,
-                                             self.quick_gelu_option))
 
     def load_clip(self, weights: CLIPWeights) -> None:
         """Take the text tower of loaded weights.
@@ -77,19 +61,20 @@ class CLIPTextEncoder(BaseModule):
         Raises:
             ValueError: They belong to another architecture.
         """
-        load_tower(self.text, weights.text, f'{weights.source!r} for {self.model_name}')
-        self.quick_gelu.fill_(weights.quick_gelu)
-        set_quick_gelu(self.text.transformer, weights.quick_gelu)
+        super().load_clip(weights)
         self.logit_scale.fill_(weights.logit_scale)
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args,
-                              **kwargs) -> None:
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-        set_quick_gelu(self.text.transformer, bool(self.quick_gelu))
+    def weights_version(self) -> tuple[tuple, ...]:
+        """A value that changes when a weight is written or moved (in this process).
 
-    def weights_version(self) -> tuple[tuple[int, int], ...]:
-        """A value that changes when a weight is written or moved (in this process)."""
-        return tuple((p.data_ptr(), p._version) for p in self.parameters())
+        A write through ``.data``, as an EMA hook makes it, leaves no trace in a
+        parameter's version: of what is trained the sums are looked at, too.
+        """
+        weights = (*self.parameters(), self.quick_gelu)
+        version = tuple((w.data_ptr(), w._version) for w in weights)
+        tuned = [p.detach().sum(dtype=torch.float64) for p in self.parameters()
+                 if p.requires_grad]
+        return (*version, tuple(torch.stack(tuned).tolist())) if tuned else version
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Token ids, [T, context length]; a longer text is cut with a warning."""
@@ -127,33 +112,67 @@ class CLIPTextEncoder(BaseModule):
 
     def encode(self, vocabulary: Vocabulary,
                templates: Sequence[str] | None = None) -> Tensor:
-        """Embed every category with every template.
-
-        The embeddings of a category's synonyms are averaged. Prompts are sorted by
-        length, so that each chunk is cut to its own longest.
-
-        Args:
-            vocabulary: C categories.
-            templates: P sentences; the encoder's own by default.
+        """Embed every category with every template, see :meth:`encode_blocks`.
 
         Returns:
             Tensor: Unit embeddings, float32 [C, P, D].
         """
+        return torch.cat(list(self.encode_blocks(vocabulary, templates)))
+
+    def encode_blocks(self, vocabulary: Vocabulary,
+                      templates: Sequence[str] | None = None,
+                      block: int = BLOCK) -> Iterator[Tensor]:
+        """Embed every category with every template, some categories at a time.
+
+        The embeddings of a category's synonyms are averaged. Inside a block prompts
+        are sorted by length, so that each chunk is cut to its own longest.
+
+        Args:
+            vocabulary: C categories.
+            templates: P sentences; the encoder's own by default.
+            block: Prompts encoded before a block is handed out; a block holds at
+                least one category.
+
+        Yields:
+            Tensor: Unit embeddings of the next c categories, float32 [c, P, D].
+        """
         templates = self.templates if templates is None else templates
-        words = [word for entry in vocabulary.synonyms for word in entry]
+        blocks: list[list[Sequence[str]]] = [[]]
+        room = block
+        for entry in vocabulary.synonyms:
+            size = len(entry) * len(templates)
+            if blocks[-1] and size > room:
+                blocks.append([])
+                room = block
+            blocks[-1].append(entry)
+            room -= size
+
+        words = sum(map(len, vocabulary.synonyms))
+        bar = None
+        if words * len(templates) >= PROGRESS_FROM and is_main_process():
+            print_log(f'encoding {words} words x {len(templates)} templates', 'current')
+            bar = ProgressBar(words * len(templates))
+        for entries in blocks:
+            yield self._encode_block(entries, templates, bar)
+        if bar is not None:
+            bar.file.write('\n')
+
+    def _encode_block(self, entries: Sequence[Sequence[str]], templates: Sequence[str],
+                      bar: ProgressBar | None) -> Tensor:
+        """Embed c categories given by their synonyms, [c, P, D]."""
+        words = [word for entry in entries for word in entry]
         tokens = self.tokenize([t.format(word) for word in words for t in templates])
         order = (tokens != 0).sum(1).argsort()
-        chunks: Sequence[Tensor] = order.split(self.chunk_size)
-        if len(order) >= PROGRESS_FROM:
-            print_log(f'encoding {len(words)} words x {len(templates)} templates',
-                      'current')
-            chunks = track_iter_progress(list(chunks))
         device = self.logit_scale.device
-        done: list[Tensor] = [self(tokens[chunk].to(device)) for chunk in chunks]
+        done: list[Tensor] = []
+        for chunk in order.split(self.chunk_size):
+            done.append(self(tokens[chunk].to(device)))
+            if bar is not None:
+                bar.update(len(chunk))
         prompts = torch.cat(done)[order.argsort().to(device)]
         prompts = prompts.view(len(words), len(templates), -1)
 
-        owner = torch.tensor([i for i, entry in enumerate(vocabulary.synonyms)
-                              for _ in entry], device=device)
-        mean = prompts.new_zeros(len(vocabulary), *prompts.shape[1:])
+        owner = torch.tensor([i for i, entry in enumerate(entries) for _ in entry],
+                             device=device)
+        mean = prompts.new_zeros(len(entries), *prompts.shape[1:])
         return F.normalize(mean.index_add(0, owner, prompts), dim=-1)

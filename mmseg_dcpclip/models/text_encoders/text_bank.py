@@ -1,14 +1,47 @@
-"""Keeps the embeddings of vocabularies, so that none is encoded twice."""
+"""Keeps the embeddings of vocabularies, so that none is encoded twice.
 
+On disk every vocabulary has a folder, named by a digest of all that its embeddings
+depend on: ``meta.json`` says what that was, ``templates.bin`` [C, P, D] and
+``mean.bin`` [C, D] hold the bare numbers. A folder appears whole or not at all and
+never changes; the cache may be deleted at any time.
+"""
+
+import errno
+import hashlib
+import json
+import logging
+import math
+import os
+import shutil
+import warnings
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
 
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from torch import Tensor
 
 from ...vocabulary import Vocabulary
 from .clip_text import CLIPTextEncoder
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
+
+FORMAT = 1  # to be raised when the same key fields give other numbers
+ON_DEVICE = 2**30  # bytes; larger embeddings stay in the CPU's memory or on disk
+CACHE_VARIABLE = 'MMSEG_DCPCLIP_CACHE'
+
+
+class TornEntryError(OSError):
+    """An entry on disk is not what it should be."""
 
 
 @dataclass
@@ -16,8 +49,10 @@ class TextEmbeddings:
     """Embeddings of one vocabulary.
 
     Attributes:
-        templates: Unit embeddings of each template, [C, P, D].
-        mean: Unit embeddings averaged over the templates, [C, D].
+        templates: Unit embeddings of each template, [C, P, D]; perhaps in half
+            precision, on the CPU and mapped from a file, see :meth:`rows`.
+        mean: Unit embeddings averaged over the templates, [C, D], on the encoder's
+            device; perhaps in half precision.
     """
     templates: Tensor
     mean: Tensor
@@ -26,22 +61,66 @@ class TextEmbeddings:
     def from_templates(cls, templates: Tensor) -> 'TextEmbeddings':
         return cls(templates, F.normalize(templates.mean(1), dim=-1))
 
+    def rows(self, ids: Tensor) -> Tensor:
+        """Embeddings of some categories; of a mapped file only these are read.
+
+        Args:
+            ids: M categories, int64 [M].
+
+        Returns:
+            Tensor: float32 [M, P, D] on the device of ``ids``.
+        """
+        rows = self.templates[ids.to(self.templates.device)]
+        return rows.to(ids.device).float()
+
+
+def cache_folder() -> Path | None:
+    """Where embeddings are kept unless told otherwise; None without a home."""
+    try:
+        folder = os.environ.get(CACHE_VARIABLE) or Path(
+            os.environ.get('XDG_CACHE_HOME') or '~/.cache', 'mmseg_dcpclip')
+        return Path(folder).expanduser() / 'text'
+    except RuntimeError:  # a user without a home, as in some containers
+        return None
+
 
 class TextBank:
-    """The latest vocabularies' embeddings under a key of all they depend on.
+    """Embeddings of vocabularies under a key of all they depend on.
 
-    The key holds the words, the templates and the version of the weights, so that
-    neither another vocabulary nor changed weights can meet an old entry.
+    The key holds the words, the templates and the weights, so that neither another
+    vocabulary nor changed weights can meet an old entry. The latest entries are kept
+    in memory, those of a frozen text tower on disk, too: they are mapped, so that of
+    the embeddings per template only the rows in use need memory. A tuned tower's
+    embeddings are kept in memory only.
 
     Args:
-        capacity: Vocabularies kept; the least recently used one goes first.
+        root: Folder of the entries on disk. ``'auto'``: the folder ``text`` in
+            ``$MMSEG_DCPCLIP_CACHE``, or else in ``mmseg_dcpclip`` below
+            ``$XDG_CACHE_HOME`` or ``~/.cache``. None: nothing is kept on disk.
+        capacity: Vocabularies kept in memory; the least recently used one goes first.
+        precision: ``'float16'`` or ``'float32'``, of what is kept in memory and on
+            disk, and so of what comes out.
+
+    Raises:
+        ValueError: Another precision, or a capacity below 1.
     """
 
-    def __init__(self, capacity: int = 4) -> None:
+    def __init__(self, root: str | Path | None = 'auto', capacity: int = 4,
+                 precision: str = 'float16') -> None:
+        if precision not in ('float16', 'float32'):
+            raise ValueError("text_bank.precision must be 'float16' or 'float32', got "
+                             f'{precision!r}')
+        if capacity < 1:
+            raise ValueError(f'text_bank.capacity must be positive, got {capacity}')
+        self.root = (cache_folder() if root == 'auto' else
+                     None if root is None else Path(root).expanduser())
         self.capacity = capacity
+        self.precision = precision
         self._entries: OrderedDict[tuple, TextEmbeddings] = OrderedDict()
+        self._digest: tuple[tuple | None, str] = (None, '')  # of the weights seen last
 
     def __len__(self) -> int:
+        """Entries in memory."""
         return len(self._entries)
 
     def get(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary) -> TextEmbeddings:
@@ -50,13 +129,230 @@ class TextBank:
         if key not in self._entries:
             with torch.no_grad(), torch.autocast(
                     encoder.logit_scale.device.type, enabled=False):
-                self._entries[key] = TextEmbeddings.from_templates(
-                    encoder.encode(vocabulary))
+                self._entries[key] = self._find(encoder, vocabulary)
             if len(self._entries) > self.capacity:
                 self._entries.popitem(last=False)
         self._entries.move_to_end(key)
         return self._entries[key]
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget what is in memory."""
         self._entries.clear()
+
+    def folder(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary) -> Path | None:
+        """Where a vocabulary's entry is or would be; None if not on disk."""
+        if self.root is None or encoder.trainable != 'none':
+            return None
+        fields = json.dumps(self._meta(encoder, vocabulary), sort_keys=True)
+        return self.root / hashlib.sha256(fields.encode()).hexdigest()
+
+    def on_disk(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary) -> bool:
+        """Whether a sound entry of the vocabulary is on disk."""
+        folder = self.folder(encoder, vocabulary)
+        try:
+            return bool(folder and _read_entry(folder, self._meta(encoder, vocabulary)))
+        except OSError:
+            return False
+
+    def _find(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary) -> TextEmbeddings:
+        """From disk if it is there, else encoded and, if possible, kept there."""
+        folder, device = self.folder(encoder, vocabulary), encoder.logit_scale.device
+        if folder is None:
+            return self._encode(encoder, vocabulary)
+        meta = self._meta(encoder, vocabulary)
+        try:
+            return _place(*_read_entry(folder, meta), device)
+        except OSError:
+            pass  # judged below, where no other process is writing it
+        with _lock(folder) as locked:
+            try:
+                return _place(*_read_entry(folder, meta), device)
+            except FileNotFoundError:
+                pass
+            except TornEntryError as error:
+                warnings.warn(f'{folder} is no sound entry of the text bank ({error}): '
+                              'it is encoded anew', stacklevel=3)
+            try:
+                if locked:  # nobody else writes this entry: a killed process did
+                    for leftover in folder.parent.glob(f'.{folder.name}.*'):
+                        shutil.rmtree(leftover, ignore_errors=True)
+                _write_entry(folder, meta, self._blocks(encoder, vocabulary))
+                entry = _place(*_read_entry(folder, meta), device)
+                print_log(f'text bank: wrote {len(vocabulary)} categories to {folder}',
+                          'current')
+                return entry
+            except OSError as error:
+                warnings.warn(
+                    f'cannot keep text embeddings in {self.root} '
+                    f'({error.strerror or error}), they are encoded at every start: '
+                    f'set {CACHE_VARIABLE} or text_bank=dict(root=...) to a folder '
+                    'with room that can be written, or root=None', stacklevel=3)
+        return self._encode(encoder, vocabulary)
+
+    def _encode(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary
+                ) -> TextEmbeddings:
+        blocks = list(self._blocks(encoder, vocabulary))
+        return _place(torch.cat([block.templates for block in blocks]),
+                      torch.cat([block.mean for block in blocks]),
+                      encoder.logit_scale.device)
+
+    def _blocks(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary
+                ) -> Iterator[TextEmbeddings]:
+        """Some categories at a time, on the CPU in the precision of the bank."""
+        dtype = getattr(torch, self.precision)
+        for templates in encoder.encode_blocks(vocabulary):
+            block = TextEmbeddings.from_templates(templates)
+            yield TextEmbeddings(block.templates.to('cpu', dtype),
+                                 block.mean.to('cpu', dtype))
+
+    def _meta(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary) -> dict:
+        """All that an entry depends on, and what follows from it."""
+        version = encoder.weights_version()
+        if self._digest[0] != version:
+            self._digest = version, _digest_of_weights(encoder.text)
+        dims = encoder.text.output_dim
+        shapes = dict(templates=[len(vocabulary), len(encoder.templates), dims],
+                      mean=[len(vocabulary), dims])
+        itemsize = getattr(torch, self.precision).itemsize
+        return dict(
+            format=FORMAT, words=vocabulary.digest, templates=list(encoder.templates),
+            model_name=encoder.model_name, heads=encoder.text.heads,
+            quick_gelu=bool(encoder.quick_gelu), weights=self._digest[1],
+            precision=self.precision, shapes=shapes,
+            bytes={name: itemsize * math.prod(shape) for name, shape in shapes.items()})
+
+
+def _digest_of_weights(tower: torch.nn.Module) -> str:
+    """SHA-256 (hex) over names, types, shapes and contents of all weights."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(tower.state_dict().items()):
+        digest.update(f'{name} {weight.dtype} {tuple(weight.shape)}\n'.encode())
+        # as bytes: numpy has no bfloat16
+        content = weight.detach().cpu().contiguous().flatten()
+        digest.update(content.view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _place(templates: Tensor, mean: Tensor, device: torch.device) -> TextEmbeddings:
+    """Embeddings on the encoder's device, as far as they are small enough."""
+    if templates.nbytes <= ON_DEVICE:
+        templates = templates.to(device)
+    return TextEmbeddings(templates, mean.to(device))
+
+
+def _read_entry(folder: Path, meta: dict) -> tuple[Tensor, Tensor]:
+    """Map the templates of an entry and read their mean.
+
+    Raises:
+        FileNotFoundError: There is no such entry.
+        TornEntryError: It is torn or another one's, says how.
+    """
+    if not os.path.lexists(folder):
+        raise FileNotFoundError(folder)
+    try:
+        found = json.loads((folder / 'meta.json').read_bytes())
+        mean = (folder / 'mean.bin').read_bytes()
+        size = (folder / 'templates.bin').stat().st_size
+    except OSError as error:
+        raise TornEntryError(f'it cannot be read: {error}') from error
+    except ValueError as error:
+        raise TornEntryError(f'meta.json is broken: {error}') from error
+    if not isinstance(found, dict):
+        raise TornEntryError('meta.json is broken: no fields')
+    wrong = [name for name in meta if found.get(name) != meta[name]]
+    if wrong:
+        raise TornEntryError(f'its meta.json has other {", ".join(wrong)}')
+    if size != meta['bytes']['templates']:
+        raise TornEntryError(f'templates.bin has {size} bytes instead of '
+                             f'{meta["bytes"]["templates"]}')
+    if (len(mean) != meta['bytes']['mean']
+            or hashlib.sha256(mean).hexdigest() != found.get('mean_sha256')):
+        raise TornEntryError('mean.bin is not what meta.json says')
+    dtype, shapes = getattr(torch, meta['precision']), meta['shapes']
+    templates = torch.from_file(str(folder / 'templates.bin'), shared=False,
+                                size=math.prod(shapes['templates']), dtype=dtype)
+    print_log(f'text bank: {folder}', 'current', logging.DEBUG)
+    return (templates.view(shapes['templates']),
+            torch.frombuffer(bytearray(mean), dtype=dtype).view(shapes['mean']))
+
+
+def _write_entry(folder: Path, meta: dict, blocks: Iterator[TextEmbeddings]) -> None:
+    """Write an entry block after block; what was there before goes.
+
+    Files are written, not mapped: a full disk is an OSError then, not a SIGBUS.
+
+    Raises:
+        OSError: The disk is full, or the folder cannot be written.
+    """
+    temporary = folder.with_name(f'.{folder.name}.{uuid4().hex}')
+    try:
+        temporary.mkdir(parents=True)
+        needed = sum(meta['bytes'].values())
+        if shutil.disk_usage(temporary).free < needed:  # known before the work is done
+            raise OSError(errno.ENOSPC, f'{needed / 1e6:.1f} MB are needed')
+        means = []
+        with (temporary / 'templates.bin').open('wb') as file:
+            for block in blocks:
+                file.write(block.templates.numpy())
+                means.append(block.mean)
+            _flush(file)
+        mean = torch.cat(means).numpy().tobytes()
+        content = dict(meta, mean_sha256=hashlib.sha256(mean).hexdigest())
+        for name, data in (('mean.bin', mean),
+                           ('meta.json', json.dumps(content, indent=1).encode())):
+            with (temporary / name).open('wb') as file:
+                file.write(data)
+                _flush(file)
+        _replace(folder, temporary, meta)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace(folder: Path, temporary: Path, meta: dict) -> None:
+    """Put a finished entry in its place; a sound one that is there stays."""
+    try:
+        _read_entry(folder, meta)
+    except FileNotFoundError:
+        pass
+    except TornEntryError:
+        torn = temporary.with_name(f'{temporary.name}.torn')
+        os.rename(folder, torn)
+        shutil.rmtree(torn, ignore_errors=True)
+    try:
+        os.rename(temporary, folder)
+    except OSError:
+        if not folder.is_dir():  # else another process without locks was quicker
+            raise
+
+
+def _flush(file: BinaryIO) -> None:
+    """To the disk itself, so that a renamed folder never holds less after a crash."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[bool]:
+    """Let one process at a time at an entry, the others wait.
+
+    Yields:
+        bool: Whether it is locked; not every file system can, and a read-only one
+        need not.
+    """
+    with ExitStack() as stack:
+        locked = False
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            path = folder.with_name(f'{folder.name}.lock')
+            file = stack.enter_context(path.open('a'))
+            if fcntl is not None:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    print_log('text bank: waiting for another process that encodes '
+                              'these words', 'current')
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                locked = True
+        except OSError:
+            pass
+        yield locked

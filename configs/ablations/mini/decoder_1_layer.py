@@ -1,0 +1,3 @@
+# Table VI (b), 1 layer.
+_base_ = '../../dcpclip_mini.py'
+model = dict(decode_head=dict(num_layers=1))

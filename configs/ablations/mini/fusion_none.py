@@ -1,0 +1,3 @@
+# Table VI (c), none.
+_base_ = './fusion_patch.py'
+model = dict(decode_head=dict(fuse_shallow=False))

@@ -1,0 +1,3 @@
+# Table VII, theta 0.8.
+_base_ = '../../dcpclip_vitb16_coco.py'
+model = dict(selection=dict(theta=0.8))
