@@ -429,9 +429,18 @@ class Workers:
                 checkpoint=job.checkpoint))
 
     def efficiency(self) -> None:
-        """Compute the figures of Table II."""
-        self._call('efficiency', self.plan.efficiency_command(),
-                   self.plan.out / 'efficiency.log', 0)
+        """Compute the figures of Table II, unless they are there for this model."""
+        record, out = self.plan.out / 'efficiency-record.json', self.plan.out
+        digest = digest_of([self.plan.load(tables.FULL).model.to_dict(),
+                            self.plan.efficiency_command()])
+        if (out / 'efficiency.json').is_file() and (
+                read_json(record).get('digest') == digest):
+            return
+        (out / 'efficiency.json').unlink(missing_ok=True)
+        done = self._call('efficiency', self.plan.efficiency_command(),
+                          out / 'efficiency.log', 0)
+        if done is not None:
+            write_json(record, dict(digest=digest, seconds=done))
 
     @property
     def threads(self) -> int:

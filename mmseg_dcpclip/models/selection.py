@@ -127,7 +127,9 @@ def _first_max(x: Tensor) -> tuple[Tensor, Tensor]:
     The maxima of blocks come first: much faster on a CPU than a search with places
     over everything.
     """
-    x = F.pad(x, (0, -x.shape[-1] % BLOCK), value=-torch.inf).unflatten(-1, (-1, BLOCK))
+    if x.shape[-1] % BLOCK:
+        x = F.pad(x, (0, -x.shape[-1] % BLOCK), value=-torch.inf)
+    x = x.unflatten(-1, (-1, BLOCK))
     block = x.amax(-1).argmax(-1, keepdim=True)
     inside = x.gather(-2, block[..., None].expand(*block.shape, BLOCK)).squeeze(-2)
     score, place = inside.max(-1)

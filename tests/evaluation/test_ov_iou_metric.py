@@ -242,3 +242,22 @@ def test_registered():
     assert len(metric.seen) == 171
     with pytest.raises(TypeError, match='ignored_index'):
         METRICS.build(dict(type='OVIoUMetric', ignored_index=1))
+
+
+def test_selection_of_the_model(tmp_path):
+    names = ('a', 'b', 'c', 'd')
+    samples = [sample(PRED, LABEL, selected_categories=[0, 3]),
+               sample(PRED, LABEL, selected_categories=[0, 1, 2]),
+               sample(PRED, LABEL.new_full(LABEL.shape, 255), selected_categories=[2])]
+    path = tmp_path / 'scores.json'
+    metric = OVIoUMetric(seen=None, out_json=str(path))
+    for batch_size in (1, 2, 3):
+        result = evaluate(metric, names, samples, batch_size)
+        # 0 and 1 are there, twice: 1 of 2 and 2 of 2 are selected
+        assert result['selection_recall'] == 0.75
+        assert result['selection_count'] == 2.0
+        assert result['mIoU'] == 87.5  # the scores are as without
+    assert json.loads(path.read_text())['scores']['selection_recall'] == 0.75
+    # one picture without the record: no half-known figure
+    mixed = evaluate(metric, names, [*samples, sample(PRED, LABEL)])
+    assert 'selection_recall' not in mixed and mixed['mIoU'] == 87.5

@@ -112,7 +112,7 @@ def test_long_word_one_word_and_no_word(encoder, tmp_path):
 
 @pytest.mark.parametrize('precision', ['float16', 'float32'])
 def test_hits_and_misses_in_memory(encoder, calls, precision):
-    bank = TextBank(None, capacity=2, precision=precision)
+    bank = TextBank(None, 2, precision, precision)
     first = bank.get(encoder, WORDS)
     assert bank.get(encoder, Vocabulary(WORDS.synonyms, name='same')) is first
     assert len(calls) == 1
@@ -175,11 +175,12 @@ def test_rows(tmp_path):
 
 @pytest.mark.parametrize('precision', ['float16', 'float32'])
 def test_second_start_encodes_nothing(encoder, tmp_path, calls, precision):
-    memory = TextBank(None, precision=precision).get(encoder, WORDS)
+    kinds = dict(precision=precision, mean_precision=precision)
+    memory = TextBank(None, **kinds).get(encoder, WORDS)
     root = tmp_path / 'new' / 'bank'
-    missed = TextBank(root, precision=precision).get(encoder, WORDS)
+    missed = TextBank(root, **kinds).get(encoder, WORDS)
     del calls[:]
-    hit = TextBank(str(root), precision=precision).get(make_encoder(), WORDS)
+    hit = TextBank(str(root), **kinds).get(make_encoder(), WORDS)
     assert calls == [] and len(entries(root)) == 1
     assert_same(missed, hit)
     assert_same(memory, hit)
@@ -190,7 +191,8 @@ def test_second_start_encodes_nothing(encoder, tmp_path, calls, precision):
     assert (folder / 'templates.bin').stat().st_size == 3 * 2 * 128 * item
     meta = json.loads((folder / 'meta.json').read_text())
     assert meta['words'] == WORDS.digest and meta['model_name'] == 'mini-ViT-8'
-    assert meta['templates'] == ['{}', 'some {}'] and meta['precision'] == precision
+    assert meta['templates'] == ['{}', 'some {}'] and meta['precision'] == dict(
+        templates=precision, mean=precision)
 
 
 def test_what_comes_out_cannot_change_what_is_on_disk(encoder, tmp_path):
@@ -212,6 +214,7 @@ CHANGES = {
     'templates': dict(options=dict(templates=['{}', 'many {}'])),
     'quick_gelu': dict(options=dict(quick_gelu=True)),
     'precision': dict(precision='float32'),
+    'mean_precision': dict(mean_precision='float16'),
     'weights': dict(change=change_weights),
     'checkpoint': dict(change=lambda encoder: encoder.load_state_dict(
         make_encoder(seed=1).state_dict())),
@@ -221,17 +224,17 @@ CHANGES = {
 @pytest.mark.parametrize('what', CHANGES)
 def test_miss_on_another(what, encoder, tmp_path, calls):
     first = TextBank(tmp_path).get(encoder, WORDS)
-    case = dict(words=WORDS, options={}, precision='float16', change=lambda e: None)
-    case.update(CHANGES[what])
+    case = dict(words=WORDS, options={}, change=lambda e: None) | CHANGES[what]
+    kinds = {k: v for k, v in case.items() if 'precision' in k}
     other, words = make_encoder(**case['options']), Vocabulary.of(case['words'])
     case['change'](other)
     del calls[:]
-    bank = TextBank(tmp_path, precision=case['precision'])
+    bank = TextBank(tmp_path, **kinds)
     result = bank.get(other, words)
     assert len(calls) == 1 and len(entries(tmp_path)) == 2
-    assert first.templates.dtype != result.templates.dtype or not torch.equal(
-        first.templates, result.templates)
-    assert_same(result, TextBank(None, precision=case['precision']).get(other, words))
+    assert any(a.dtype != b.dtype or not torch.equal(a, b) for a, b in (
+        (first.templates, result.templates), (first.mean, result.mean)))
+    assert_same(result, TextBank(None, **kinds).get(other, words))
 
 
 def test_changed_weights_in_one_bank(encoder, tmp_path, calls):

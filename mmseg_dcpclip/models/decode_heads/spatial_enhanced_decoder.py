@@ -198,7 +198,7 @@ class SpatialEnhancedDecoder(BaseModule):
     """
 
     def __init__(self,
-                 cost_dims: int = 64,
+                 cost_dims: int = 48,
                  shallow_dims: int = 768,
                  num_shallow: int = 2,
                  num_layers: int = 2,
@@ -207,7 +207,7 @@ class SpatialEnhancedDecoder(BaseModule):
                  fuse_similarity: bool = True,
                  fuse_attention: bool = True,
                  attention_grid: int = 24,
-                 guidance_dims: Sequence[int] = (128, 96),
+                 guidance_dims: Sequence[int] = (128, 104),
                  similarity_dims: Sequence[int] = (16, 8),
                  skip_dims: Sequence[int] = (64, 32),
                  num_heads: Sequence[int] = (2, 1),

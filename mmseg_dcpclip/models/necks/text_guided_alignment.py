@@ -169,7 +169,7 @@ class TextGuidedAlignment(BaseModule):
     def __init__(self,
                  embed_dims: int = 512,
                  num_templates: int = 80,
-                 cost_dims: int = 64,
+                 cost_dims: int = 48,
                  kernel_size: int = 3,
                  cost_scale: float = 10.0,
                  cross_attention: bool = True,
