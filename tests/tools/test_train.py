@@ -20,7 +20,7 @@ ENV = dict(OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
 # dcpclip_mini.py made small
 TINY = [
     'model.neck.cost_dims=8', 'model.decode_head.cost_dims=8',
-    'model.decode_head.num_layers=1', 'model.decode_head.num_heads=2',
+    'model.decode_head.num_layers=1', 'model.decode_head.num_heads=(2,)',
     'train_dataloader.batch_size=1', 'train_dataloader.dataset.side=32',
     'train_dataloader.dataset.num_pictures=8', 'val_dataloader.dataset.num_pictures=1',
     'val_dataloader.dataset.side=32', 'val_dataloader.dataset.categories=mini-20',
