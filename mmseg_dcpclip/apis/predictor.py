@@ -10,7 +10,7 @@ from mmengine import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
-from mmseg.registry import MODELS
+from mmseg.registry import HOOKS, MODELS
 from mmseg.structures import SegDataSample
 from PIL import Image
 
@@ -168,7 +168,6 @@ def _configured_validation(config: Config, vocabulary: Vocabulary
     """What the config's TagValidationHook would attach."""
     for hook in config.get('custom_hooks') or []:
         if hook['type'] == 'TagValidationHook':
-            options = {k: v for k, v in hook.items() if k not in ('type', 'priority')}
-            options['seen'] = options.get('seen') or vocabulary
-            return TagValidation(**options)
+            options = {k: v for k, v in hook.items() if k != 'priority'}
+            return HOOKS.build(options).make_validation(vocabulary)
     return None

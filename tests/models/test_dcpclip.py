@@ -16,6 +16,7 @@ from toys import (
 
 from mmseg_dcpclip import Vocabulary
 from mmseg_dcpclip.models import TagValidation, validate_tags
+from mmseg_dcpclip.models import selection as selection_module
 from mmseg_dcpclip.models.segmentors import dcpclip as dcpclip_module
 from mmseg_dcpclip.models.segmentors.views import window_boxes
 from mmseg_dcpclip.models.selection import Pairs, categories_in
@@ -370,11 +371,15 @@ def test_autocast_runs():
     assert_all_gradients(model)
 
 
-def test_max_categories_guards(monkeypatch):
+def test_max_categories_guards_and_says_so(monkeypatch):
+    said = []
+    monkeypatch.setattr(selection_module, 'print_log',
+                        lambda text, logger: said.append(text))
     model = toy_model(selection=dict(theta=0.0, max_categories=2)).eval()
     with torch.no_grad():
         sample = model.predict(**prepared(model, [(16, 16)]))[0]
     assert len(sample.selected_categories) == 2
+    assert said == ['selection cut from 5 to 2 categories (max_categories)']
 
 
 def test_pairs_of_a_batch_are_ragged():

@@ -33,12 +33,18 @@ class TagValidationHook(Hook):
         self.top_k = top_k
         self.match = match
 
+    def make_validation(self, vocabulary: Vocabulary) -> TagValidation:
+        """The step with these settings, for use without a Runner.
+
+        Args:
+            vocabulary: The config's, seen where ``seen`` is None.
+        """
+        return TagValidation(vocabulary if self.seen is None else self.seen,
+                             self.top_k, self.match)
+
     def before_run(self, runner: Runner) -> None:
         """Settle the seen categories before any loop changes the vocabulary."""
-        seen: Vocabulary | str | Sequence[str] = self.seen
-        if seen is None:
-            seen = bare_model(runner).vocabulary
-        self.validation = TagValidation(seen, self.top_k, self.match)
+        self.validation = self.make_validation(bare_model(runner).vocabulary)
 
     def before_val(self, runner: Runner) -> None:
         bare_model(runner).tag_validation = self.validation
