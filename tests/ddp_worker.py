@@ -61,6 +61,10 @@ def main() -> None:
     runner.train()
     if is_main_process():
         out.write_text(json.dumps(record.losses))
+    if torch.distributed.is_initialized():
+        # A process that just ends may take the other one's connections with it.
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == '__main__':
