@@ -10,7 +10,6 @@ columns of the paper's Table II are printed instead.
 """
 
 import argparse
-import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -34,7 +33,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from mmseg_dcpclip import Vocabulary, __version__
-from mmseg_dcpclip.datasets.labels import write_atomic
+from mmseg_dcpclip.datasets.labels import write_json
 from mmseg_dcpclip.evaluation.efficiency import (
     Job,
     count_parameters,
@@ -728,7 +727,7 @@ def main() -> None:
             console.print(f'{row["model"]}, {row["classes"]} words, {row["phase"]}: '
                           f'{row["not_run"]}')
     if args.json:
-        write_atomic(args.json, json.dumps(head, indent=1).encode())
+        write_json(args.json, head)
     if args.plot:
         plot(head['rows'], args.plot)
 

@@ -6,7 +6,6 @@ For every threshold and both forms: recall of the categories that are in the pic
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
@@ -18,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmseg_dcpclip.apis.predictor import load_weights
-from mmseg_dcpclip.datasets.labels import write_atomic
+from mmseg_dcpclip.datasets.labels import write_json
 from mmseg_dcpclip.engine.hooks.vocabulary_hook import dataset_vocabulary
 from mmseg_dcpclip.models.selection import categories_in, select_categories
 
@@ -91,7 +90,7 @@ def main() -> None:
                       f'{row["selected"]:.1f}')
     Console().print(table)
     if args.json:
-        write_atomic(args.json, json.dumps(rows, indent=1).encode())
+        write_json(args.json, rows)
 
 
 if __name__ == '__main__':

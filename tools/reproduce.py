@@ -30,7 +30,7 @@ from mmengine.config import Config, DictAction
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from mmseg_dcpclip.datasets.labels import write_atomic
+from mmseg_dcpclip.datasets.labels import write_atomic, write_json
 from mmseg_dcpclip.evaluation import tables
 from mmseg_dcpclip.evaluation.benchmarks import BENCHMARKS, collect_benchmarks
 from mmseg_dcpclip.models.clip import load_clip_weights
@@ -48,11 +48,6 @@ def digest_of(settings: object) -> str:
     """Hex digest of plain settings, the same whatever the order of keys."""
     text = json.dumps(settings, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def write_json(path: Path, content: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, json.dumps(content, indent=1, default=str).encode())
 
 
 def read_json(path: Path) -> dict:
@@ -389,7 +384,7 @@ class Workers:
         slot = self.slots.get()
         try:
             runs = job.folder.parent
-            write_json(runs / 'settings.json', self.plan.settings[runs])
+            write_json(runs / 'settings.json', self.plan.settings[runs], default=str)
             if self._train(job, slot):
                 for name in job.tests:
                     if not job.tested(name):

@@ -1,6 +1,7 @@
 """Label maps on disk and in memory, right for any number of classes."""
 
 import io
+import json
 import os
 from pathlib import Path
 
@@ -115,3 +116,15 @@ def write_atomic(path: str | Path, content: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, content: object, **options) -> None:
+    """Write JSON as :func:`write_atomic` does, in a folder that is made if need be.
+
+    Args:
+        path: The file.
+        content: Plain types.
+        **options: Of ``json.dumps``.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, json.dumps(content, indent=1, **options).encode('utf-8'))

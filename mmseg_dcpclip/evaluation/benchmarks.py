@@ -1,6 +1,5 @@
 """Test one model on several benchmarks and put them into one table."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
@@ -15,7 +14,7 @@ from mmseg.registry import DATASETS
 from rich.console import Console
 from rich.table import Table
 
-from ..datasets.labels import write_atomic
+from ..datasets.labels import write_json
 from ..datasets.open_vocab import MissingDataError
 
 # The five benchmarks; each has a dataset config of that name.
@@ -191,7 +190,5 @@ def write_summary(benchmarks: Sequence[Benchmark], path: Path, **about: str) -> 
     # Wide enough for whole names and scores, in a pipe or log file as well.
     console = Console(width=max(Console().width, 110))
     console.print(table)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    report = json.dumps(about | dict(benchmarks=rows), indent=1, ensure_ascii=False)
-    write_atomic(path, report.encode('utf-8'))
+    write_json(path, about | dict(benchmarks=rows), ensure_ascii=False)
     console.print(f'written to {path}', soft_wrap=True)

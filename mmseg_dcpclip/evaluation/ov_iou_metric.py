@@ -1,9 +1,7 @@
 """The metric of the open-vocabulary benchmarks."""
 
-import json
 import os.path as osp
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +13,7 @@ from prettytable import PrettyTable
 from ..datasets.labels import (
     check_ignore_index,
     check_label_ids,
-    write_atomic,
+    write_json,
     write_label,
 )
 from ..vocabulary import Vocabulary, digest_of, match_names
@@ -157,9 +155,7 @@ class OVIoUMetric(IoUMetric):
         if self.out_json:
             report = self._report(
                 names, counts, seen, summary | selection, len(results))
-            text = json.dumps(report, indent=1, ensure_ascii=False)
-            Path(self.out_json).parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(self.out_json, text.encode('utf-8'))
+            write_json(self.out_json, report, ensure_ascii=False)
             logger.info(f'scores of each class are saved to {self.out_json}')
         rounded = {key: round(value, 2) for key, value in summary.items()}
         return rounded | {key: round(value, 4) for key, value in selection.items()}

@@ -266,9 +266,9 @@ class DynamicCategorySelection(nn.Module):
         selected = select_categories(patch, cls, text, logit_scale=logit_scale,
                                      theta=self.theta, form=self.form).selected
         most = self.max_categories
-        if most is not None and int(selected.sum(1).max()) > most:
-            print_log(f'selection cut from {int(selected.sum(1).max())} to '
-                      f'{most} categories (max_categories)', 'current')
+        if most is not None and (count := int(selected.sum(1).max())) > most:
+            print_log(f'selection cut from {count} to {most} categories '
+                      '(max_categories)', 'current')
             # not the scores: small ones underflow to the same 0
             logits, _ = _image_logits(F.normalize(cls.float(), dim=-1), text,
                                       logit_scale, SCORES // text.shape[1])

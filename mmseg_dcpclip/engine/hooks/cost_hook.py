@@ -1,6 +1,5 @@
 """Writes down what a run costs: seconds and memory."""
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from ...datasets.labels import write_atomic
+from ...datasets.labels import write_json
 
 
 def peak_memory() -> dict[str, float | str]:
@@ -53,8 +52,7 @@ class CostHook(Hook):
 
     def _write(self, content: dict) -> None:
         if is_main_process():
-            self.out.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(self.out, json.dumps(content, indent=1).encode())
+            write_json(self.out, content)
 
     # --------------------------------------------------------------- training
 
