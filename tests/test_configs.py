@@ -7,6 +7,8 @@ import torch
 from mmengine.config import Config
 from mmseg.registry import HOOKS, METRICS, MODELS
 
+from mmseg_dcpclip.evaluation.efficiency import count_parameters
+
 FOLDER = Path(__file__).resolve().parents[1] / 'configs'
 CONFIGS = sorted(path for path in FOLDER.rglob('*.py') if '_base_' not in path.parts)
 NAMES = [str(path.relative_to(FOLDER)) for path in CONFIGS]
@@ -36,15 +38,21 @@ def test_builds_from_another_folder(path, tmp_path, monkeypatch):
 
 
 def test_size_of_the_models():
+    """Table II's 80.3 M learnable of 443.6 M, in millions."""
     sizes = {}
     for name in ('vitb16', 'vitl14'):
         config = Config.fromfile(FOLDER / f'dcpclip_{name}_coco.py')
         with torch.device('meta'):
-            neck = MODELS.build(config.model.neck)
-            head = MODELS.build(config.model.decode_head)
-        sizes[name] = millions(neck) + millions(head)
-    assert 15.60 <= sizes['vitl14'] <= 15.87
-    assert 9 < sizes['vitb16'] < 10
+            sizes[name] = count_parameters(MODELS.build(config.model))
+    base, large = ({key: value / 1e6 for key, value in dict(
+        own=size['parts']['alignment'] + size['parts']['decoder'],
+        **{k: v for k, v in size.items() if k != 'parts'}).items()}
+        for size in sizes.values())
+    assert 15.60 <= large['own'] <= 15.87
+    assert large['total'] == pytest.approx(443.6, abs=0.15)
+    assert large['learnable_paper'] == pytest.approx(80.3, abs=0.15)
+    assert 9 < base['own'] < 10
+    assert base['total'] - base['own'] == pytest.approx(149.62, abs=0.01)  # CLIP
 
 
 def test_real_configs_fit_their_clip():

@@ -140,7 +140,7 @@ def test_layer_equals_the_concatenations_of_eq16():
 
     f_out = torch.cat([layer.upsample(aligned.refined),
                        up(layer.similarity_conv(aligned.cost)),
-                       up(layer.skip_conv(shallow))[pairs.image]], 1)
+                       layer.skip_conv(shallow)[pairs.image]], 1)
     weight = torch.cat([layer.fuse.weight, layer.fuse_skip.weight], 1)
     expected = layer.refine(F.conv2d(f_out, weight, layer.fuse.bias, padding=1))
     maps = layer.image_maps((4, 5), shallow, None)

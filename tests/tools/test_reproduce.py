@@ -82,7 +82,7 @@ def test_dry_run_writes_nothing(load_tool, tmp_path, capsys):
     assert len(train) == 14 and len(test) == 18
     assert all('--resume' in line and 'log_level=ERROR' in line for line in train)
     assert sum('randomness.seed=1' in line for line in train) == 7
-    assert sum('iter_1000.pth' in line for line in test) == 18
+    assert sum('iter_600.pth' in line for line in test) == 18
 
 
 def test_runs_and_tables(reproduce, capsys):

@@ -1,7 +1,7 @@
 # A few minutes on two CPU cores.
 _base_ = './schedule_80k.py'
-max_iters = 1000
-warmup = 100
+max_iters = 600
+warmup = 60
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, begin=0, end=warmup, by_epoch=False),

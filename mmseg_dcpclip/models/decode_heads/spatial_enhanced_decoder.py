@@ -41,7 +41,20 @@ def _norm(norm_cfg: dict | None, dims: int) -> list[nn.Module]:
 
 
 def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
+    if x.shape[2:] == tuple(size):
+        return x
     return F.interpolate(x, tuple(size), mode='bilinear', align_corners=False)
+
+
+def _lay_out(dims: int, out_dims: int, scale: int) -> nn.Module:
+    """Conv on CLIP's blocks with scale x scale places for each patch.
+
+    The paper upsamples F_v without saying how. Learned, as in CAT-Seg (arXiv
+    2303.11797), it tells what lies where inside a patch; interpolation cannot.
+    """
+    if scale == 1:
+        return nn.Conv2d(dims, out_dims, 3, padding=1)
+    return nn.ConvTranspose2d(dims, out_dims, scale, stride=scale)
 
 
 @dataclass
@@ -81,17 +94,19 @@ class SpatialEnhancedLayer(BaseModule):
         window_size: Side of its windows.
         mlp_ratio: Of its MLPs.
         norm_cfg: Norm behind the 3 x 3 convs, or None.
+        scale: Places that come in per patch and direction.
     """
 
     def __init__(self, dims: int, out_dims: int, cost_dims: int, shallow_dims: int,
                  attention_dims: int, guidance_dims: int, similarity_dims: int,
                  skip_dims: int, spatial_enhance: bool, num_heads: int,
-                 window_size: int, mlp_ratio: float, norm_cfg: dict | None) -> None:
+                 window_size: int, mlp_ratio: float, norm_cfg: dict | None,
+                 scale: int) -> None:
         super().__init__()
         self.shallow_conv = self.attention_conv = self.blocks = None
         if spatial_enhance:
             if shallow_dims:
-                self.shallow_conv = nn.Conv2d(shallow_dims, guidance_dims, 3, padding=1)
+                self.shallow_conv = _lay_out(shallow_dims, guidance_dims, scale)
             if attention_dims:
                 self.attention_conv = nn.Conv2d(attention_dims, guidance_dims, 3,
                                                 padding=1)
@@ -105,7 +120,7 @@ class SpatialEnhancedLayer(BaseModule):
             self.similarity_conv = nn.Conv2d(cost_dims, similarity_dims, 1)
         self.fuse = nn.Conv2d(out_dims + similarity_dims, out_dims, 3, padding=1)
         if shallow_dims:
-            self.skip_conv = nn.Conv2d(shallow_dims, skip_dims, 3, padding=1)
+            self.skip_conv = _lay_out(shallow_dims, skip_dims, 2 * scale)
             # the part of the 3 x 3 conv on Eq. 16 that sees the image only
             self.fuse_skip = nn.Conv2d(skip_dims, out_dims, 3, padding=1, bias=False)
         self.refine = nn.Sequential(
@@ -135,8 +150,7 @@ class SpatialEnhancedLayer(BaseModule):
                 guidance.append(None if joined is None else block.attn.guide(joined))
                 biases.append(block.attn.bias(size))
         if self.skip_conv is not None:
-            up = _resize(self.skip_conv(shallow), [2 * n for n in size])
-            skip = self.fuse_skip(up)
+            skip = self.fuse_skip(self.skip_conv(shallow))
         return ImageMaps(guidance, biases, skip)
 
     def forward(self, x: Tensor, cost: Tensor, maps: ImageMaps, image: Tensor
@@ -207,9 +221,9 @@ class SpatialEnhancedDecoder(BaseModule):
                  fuse_similarity: bool = True,
                  fuse_attention: bool = True,
                  attention_grid: int = 24,
-                 guidance_dims: Sequence[int] = (128, 104),
+                 guidance_dims: Sequence[int] = (160, 96),
                  similarity_dims: Sequence[int] = (16, 8),
-                 skip_dims: Sequence[int] = (64, 32),
+                 skip_dims: Sequence[int] = (64, 48),
                  num_heads: Sequence[int] = (2, 1),
                  window_size: int = 12,
                  mlp_ratio: float = 2,
@@ -234,7 +248,8 @@ class SpatialEnhancedDecoder(BaseModule):
                 dims, dims // 2, cost_dims, self.num_shallow * shallow_dims,
                 attention_grid**2 if self.with_attention else 0, guidance_dims[i],
                 similarity_dims[i] if fuse_similarity else 0, skip_dims[i],
-                spatial_enhance, num_heads[i], window_size, mlp_ratio, norm_cfg))
+                spatial_enhance, num_heads[i], window_size, mlp_ratio, norm_cfg,
+                2**i))
             dims //= 2
         self.conv_seg = nn.Conv2d(dims, 1, 3, padding=1)
         self.loss_decode = MODELS.build(loss_decode or dict(type='SelectedBCELoss'))
