@@ -10,20 +10,19 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmseg.registry import MODELS
 from rich.console import Console
 from rich.table import Table
 
-from mmseg_dcpclip.apis.predictor import load_weights
+from mmseg_dcpclip import Predictor
 from mmseg_dcpclip.datasets.labels import write_json
 from mmseg_dcpclip.engine.hooks.vocabulary_hook import dataset_vocabulary
 from mmseg_dcpclip.models.selection import categories_in, select_categories
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', type=Path)
     parser.add_argument('checkpoint', help="weights, or 'none' for CLIP's own")
     parser.add_argument('--theta', type=float, nargs='+',
@@ -32,7 +31,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--json', type=Path, help='write the rows there, too')
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 @torch.no_grad()
@@ -67,17 +66,12 @@ def measure(model: torch.nn.Module, loader: torch.utils.data.DataLoader,
             for (theta, form), total in sums.items()]
 
 
-def main() -> None:
-    args = parse_args()
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
     config = Config.fromfile(args.config)
     config.merge_from_dict(args.cfg_options)
-    init_default_scope('mmseg')
-    model = MODELS.build(config.model)
-    if args.checkpoint == 'none':
-        model.load_clip()
-    else:
-        load_weights(model, args.checkpoint)
-    model.to(args.device).eval()
+    model = Predictor(config, None if args.checkpoint == 'none' else args.checkpoint,
+                      args.device).model
     loader = Runner.build_dataloader(config.test_dataloader)
     model.set_vocabulary(dataset_vocabulary(loader.dataset))
     rows = measure(model, loader, args.theta, args.pictures)

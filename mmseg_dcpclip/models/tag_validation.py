@@ -73,7 +73,8 @@ def validate_tags(seg_map: Tensor, feats: Tensor, text: Tensor, seen: Tensor, *,
     if not len(unseen):
         return seg_map.clone()
     pooled = F.normalize(region_features(seg_map, feats, unseen), dim=-1)
-    scores = pooled @ F.normalize(text.float(), dim=-1).T  # [K, C]
+    text = text.float()
+    scores = pooled @ text.T / text.norm(dim=-1)  # [K, C]; no second [C, D]
     own = scores.gather(1, unseen[:, None])
     rank = (scores > own).sum(1)  # 0 is the most similar
     renamed = torch.where(rank < top_k, unseen, scores.argmax(1))
