@@ -106,7 +106,7 @@ def main() -> None:
     out = args.out_dir.resolve()
     out.mkdir(parents=True, exist_ok=True)
 
-    print('1/3 training (about five minutes on two cores)', flush=True)
+    print('1/3 training (two to three minutes on two cores)', flush=True)
     options = ['--cfg-options', *args.cfg_options] if args.cfg_options else []
     run('tools/train.py', CONFIGS['DCP-CLIP'], '--work-dir', out / 'train', *options)
     checkpoint = out / 'dcpclip_mini.pth'
