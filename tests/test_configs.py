@@ -44,15 +44,14 @@ def test_size_of_the_models():
         config = Config.fromfile(FOLDER / f'dcpclip_{name}_coco.py')
         with torch.device('meta'):
             sizes[name] = count_parameters(MODELS.build(config.model))
-    base, large = ({key: value / 1e6 for key, value in dict(
-        own=size['parts']['alignment'] + size['parts']['decoder'],
-        **{k: v for k, v in size.items() if k != 'parts'}).items()}
-        for size in sizes.values())
-    assert 15.60 <= large['own'] <= 15.87
-    assert large['total'] == pytest.approx(443.6, abs=0.15)
-    assert large['learnable_paper'] == pytest.approx(80.3, abs=0.15)
-    assert 9 < base['own'] < 10
-    assert base['total'] - base['own'] == pytest.approx(149.62, abs=0.01)  # CLIP
+    own = {name: (size['parts']['alignment'] + size['parts']['decoder']) / 1e6
+           for name, size in sizes.items()}
+    assert 15.60 <= own['vitl14'] <= 15.87
+    assert sizes['vitl14']['total'] / 1e6 == pytest.approx(443.6, abs=0.15)
+    assert sizes['vitl14']['learnable_paper'] / 1e6 == pytest.approx(80.3, abs=0.15)
+    assert 9 < own['vitb16'] < 10
+    clip = sizes['vitb16']['total'] / 1e6 - own['vitb16']
+    assert clip == pytest.approx(149.62, abs=0.01)
 
 
 def test_real_configs_fit_their_clip():

@@ -9,14 +9,12 @@ import argparse
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
+from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
 
-from mmseg_dcpclip import Predictor
+from mmseg_dcpclip.apis.predictor import open_test_set
 from mmseg_dcpclip.datasets.labels import write_json
-from mmseg_dcpclip.engine.hooks.vocabulary_hook import dataset_vocabulary
 from mmseg_dcpclip.models.selection import categories_in, select_categories
 
 
@@ -68,12 +66,8 @@ def measure(model: torch.nn.Module, loader: torch.utils.data.DataLoader,
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options)
-    model = Predictor(config, None if args.checkpoint == 'none' else args.checkpoint,
-                      args.device).model
-    loader = Runner.build_dataloader(config.test_dataloader)
-    model.set_vocabulary(dataset_vocabulary(loader.dataset))
+    model, loader = open_test_set(args.config, args.checkpoint, args.device,
+                                  args.cfg_options)
     rows = measure(model, loader, args.theta, args.pictures)
 
     table = Table('theta', 'form', 'recall', 'selected',

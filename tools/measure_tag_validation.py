@@ -11,14 +11,12 @@ import argparse
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
+from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
 
-from mmseg_dcpclip import Predictor
+from mmseg_dcpclip.apis.predictor import open_test_set
 from mmseg_dcpclip.datasets.labels import write_json
-from mmseg_dcpclip.engine.hooks.vocabulary_hook import dataset_vocabulary
 from mmseg_dcpclip.evaluation.scores import count_pixels, summarize
 from mmseg_dcpclip.models.tag_validation import TagValidation, seen_mask, validate_tags
 
@@ -114,16 +112,12 @@ def measure(model: torch.nn.Module, validation: TagValidation,
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options)
-    model = Predictor(config, None if args.checkpoint == 'none' else args.checkpoint,
-                      args.device).model
+    model, loader = open_test_set(args.config, args.checkpoint, args.device,
+                                  args.cfg_options)
     validation = model.tag_validation
     if validation is None:
         raise SystemExit(f'{args.config} has no TagValidationHook in its custom_hooks, '
                          'so the seen categories are not known')
-    loader = Runner.build_dataloader(config.test_dataloader)
-    model.set_vocabulary(dataset_vocabulary(loader.dataset))
     rows = measure(model, validation, loader, args.top_k, args.pictures)
 
     table = Table('k', 'renamed', 'right before', 'right after', 'mIoU', 'unseen mIoU',

@@ -1,7 +1,7 @@
 """Pictures and words in, label maps out."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +9,13 @@ import torch
 from mmengine import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
-from mmengine.runner import CheckpointLoader
+from mmengine.runner import CheckpointLoader, Runner
 from mmseg.registry import HOOKS, MODELS
 from mmseg.structures import SegDataSample
 from PIL import Image
+from torch.utils.data import DataLoader
 
+from ..engine.hooks.vocabulary_hook import dataset_vocabulary
 from ..models.tag_validation import TagValidation
 from ..vocabulary import Vocabulary
 from .images import ImageLike, load_image
@@ -161,6 +163,32 @@ def load_weights(model: torch.nn.Module, checkpoint: str | Path) -> None:
             f'{len(missing)} are missing {missing[:3]} and {len(unfit)} have another '
             f'shape {unfit[:3]}; use the config that it was trained with')
     model.load_state_dict({k: state[k] for k in own})
+
+
+def open_test_set(config: str | Path, checkpoint: str | Path, device: str = 'cpu',
+                  options: Mapping | None = None) -> tuple[torch.nn.Module, DataLoader]:
+    """Build the model and the test loader of a config.
+
+    Args:
+        config: Path of the config.
+        checkpoint: Weights, or ``'none'`` for CLIP's own.
+        device: As in torch.
+        options: Changes of the config, by dotted key.
+
+    Returns:
+        tuple: The model, in eval mode, with the words of the test set and the
+        config's tag validation; and ``test_dataloader``.
+
+    Raises:
+        FileNotFoundError, ValueError: As :class:`Predictor` does.
+    """
+    config = Config.fromfile(config)
+    config.merge_from_dict(dict(options or {}))
+    weights = None if checkpoint == 'none' else checkpoint
+    model = Predictor(config, weights, device).model
+    loader = Runner.build_dataloader(config.test_dataloader)
+    model.set_vocabulary(dataset_vocabulary(loader.dataset))
+    return model, loader
 
 
 def _configured_validation(config: Config, vocabulary: Vocabulary
