@@ -13,7 +13,7 @@ from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
 
-from mmseg_dcpclip.apis.predictor import open_test_set
+from mmseg_dcpclip.apis.predictor import labelled_pictures, open_test_set
 from mmseg_dcpclip.datasets.labels import write_json
 from mmseg_dcpclip.models.selection import categories_in, select_categories
 
@@ -40,25 +40,16 @@ def measure(model: torch.nn.Module, loader: torch.utils.data.DataLoader,
     sums = {(theta, form): torch.zeros(2) for theta in thetas
             for form in ('paper', 'union')}
     count = 0
-    for batch in loader:
-        if count == pictures:
-            break
-        data = model.data_preprocessor(batch)
-        for image, sample in zip(data['inputs'], data['data_samples']):
-            if count == pictures:
-                break
-            label = sample.gt_sem_seg.data.long()
-            present = categories_in(label, len(text), loader.dataset.ignore_index)[0]
-            if not present.any():
-                continue
-            features = model.backbone(image[None])
-            for (theta, form), total in sums.items():
-                selected = select_categories(
-                    features.patch, features.cls, text, logit_scale=tau, theta=theta,
-                    form=form).selected[0]
-                recall = (selected & present).sum() / present.sum()
-                total += torch.stack([recall, selected.sum().float()]).cpu()
-            count += 1
+    for image, _, label in labelled_pictures(model, loader, pictures):
+        count += 1
+        present = categories_in(label[None], len(text), loader.dataset.ignore_index)[0]
+        features = model.backbone(image)
+        for (theta, form), total in sums.items():
+            selected = select_categories(
+                features.patch, features.cls, text, logit_scale=tau, theta=theta,
+                form=form).selected[0]
+            recall = (selected & present).sum() / present.sum()
+            total += torch.stack([recall, selected.sum().float()]).cpu()
     return [dict(theta=theta, form=form, recall=float(total[0] / count),
                  selected=float(total[1] / count), pictures=count)
             for (theta, form), total in sums.items()]

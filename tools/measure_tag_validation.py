@@ -15,7 +15,7 @@ from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
 
-from mmseg_dcpclip.apis.predictor import open_test_set
+from mmseg_dcpclip.apis.predictor import labelled_pictures, open_test_set
 from mmseg_dcpclip.datasets.labels import write_json
 from mmseg_dcpclip.evaluation.scores import count_pixels, summarize
 from mmseg_dcpclip.models.tag_validation import TagValidation, seen_mask, validate_tags
@@ -82,24 +82,16 @@ def measure(model: torch.nn.Module, validation: TagValidation,
     pixels = {k: torch.zeros(3, len(words), dtype=torch.long) for k in (None, *top_ks)}
     renamed = {k: torch.zeros(3, dtype=torch.long) for k in pixels}
     count = regions = 0
-    for batch in loader:
-        data = model.data_preprocessor(batch)
-        for image, sample in zip(data['inputs'], data['data_samples']):
-            if count == pictures:
-                break
-            count += 1
-            label = sample.gt_sem_seg.data[0].long()
-            old = model.predict(image[None], [sample])[0].pred_sem_seg.data[0]
-            feats, text, _ = recorder.context
-            categories = [c for c in old.unique().tolist() if not seen[c]]
-            regions += len(categories)
-            for k in pixels:
-                new = old if k is None else validate_tags(old, feats, text, seen,
-                                                          top_k=k)
-                pixels[k] += count_pixels(new, label, len(words), ignore_index)
-                renamed[k] += region_rights(old, new, label, categories, ignore_index)
-        if count == pictures:
-            break
+    for image, sample, label in labelled_pictures(model, loader, pictures):
+        count += 1
+        old = model.predict(image, [sample])[0].pred_sem_seg.data[0]
+        feats, text, _ = recorder.context
+        categories = [c for c in old.unique().tolist() if not seen[c]]
+        regions += len(categories)
+        for k in pixels:
+            new = old if k is None else validate_tags(old, feats, text, seen, top_k=k)
+            pixels[k] += count_pixels(new, label, len(words), ignore_index)
+            renamed[k] += region_rights(old, new, label, categories, ignore_index)
     rows = []
     for k, counts in pixels.items():
         scores = summarize(counts.numpy(), seen.cpu().numpy())

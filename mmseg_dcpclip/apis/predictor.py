@@ -1,7 +1,8 @@
 """Pictures and words in, label maps out."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from mmengine.runner import CheckpointLoader, Runner
 from mmseg.registry import HOOKS, MODELS
 from mmseg.structures import SegDataSample
 from PIL import Image
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..engine.hooks.vocabulary_hook import dataset_vocabulary
@@ -189,6 +191,31 @@ def open_test_set(config: str | Path, checkpoint: str | Path, device: str = 'cpu
     loader = Runner.build_dataloader(config.test_dataloader)
     model.set_vocabulary(dataset_vocabulary(loader.dataset))
     return model, loader
+
+
+def labelled_pictures(model: torch.nn.Module, loader: DataLoader,
+                      limit: int | None = None
+                      ) -> Iterator[tuple[Tensor, SegDataSample, Tensor]]:
+    """Go through a test set one picture at a time, ready for the model.
+
+    Args:
+        model: As :func:`open_test_set` returns it.
+        loader: Likewise.
+        limit: No more pictures than these.
+
+    Yields:
+        tuple: The picture, [1, 3, H, W]; its data sample; its label, int64 [H, W].
+        Pictures without a labelled pixel are left out.
+    """
+    def pictures() -> Iterator:
+        for batch in loader:
+            data = model.data_preprocessor(batch)
+            for image, sample in zip(data['inputs'], data['data_samples']):
+                label = sample.gt_sem_seg.data[0].long()
+                if (label != loader.dataset.ignore_index).any():
+                    yield image[None], sample, label
+
+    return islice(pictures(), limit)
 
 
 def _configured_validation(config: Config, vocabulary: Vocabulary

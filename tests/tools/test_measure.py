@@ -1,4 +1,4 @@
-"""tools/measure_selection.py and tools/measure_tag_validation.py."""
+"""The tools that measure parts of a model on a test set."""
 
 import json
 from pathlib import Path
@@ -94,6 +94,43 @@ def test_region_rights_by_hand(load_tool):
     # 1 becomes right, 2 stays, 3 has no label, 4 was right
     assert tool.region_rights(old, new, label, [1, 2, 3, 4], 255).tolist() == [3, 1, 1]
     assert tool.region_rights(old, new, label, [2], 255).tolist() == [0, 0, 0]
+
+
+def test_errors_equal_the_metric(load_tool, tmp_path, frozen):
+    model, dataset, pictures = frozen
+    rows = run(load_tool('measure_errors.py'), tmp_path)
+    model.tag_validation = TagValidation('mini-seen')
+    samples = [predict(model, picture) for picture in pictures]
+    model.tag_validation = None
+    metric = OVIoUMetric(ignore_index=65535, seen='mini-seen')
+    metric.dataset_meta = dataset.metainfo
+    metric.process({}, [sample.to_dict() for sample in samples])
+    scores = metric.evaluate(PICTURES)
+    predicted, *repaired = rows
+    assert predicted['repaired'] == 'as predicted'
+    for name in ('mIoU', 'seen_mIoU', 'unseen_mIoU'):
+        assert predicted[name] == pytest.approx(scores[name], abs=0.01)  # two digits
+    assert [row['repaired'] for row in repaired] == [
+        'true selection', 'true masks', 'true names']
+    assert all(predicted['mIoU'] < row['mIoU'] <= 100 for row in repaired)
+
+
+def test_repaired_by_hand(load_tool):
+    pred = torch.tensor([[1, 1, 1, 2, 2], [1, 3, 3, 3, 9]])
+    label = torch.tensor([[5, 5, 5, 5, 2], [255, 3, 3, 2, 255]])
+    maps = load_tool('measure_errors.py').repaired(
+        pred, label, torch.tensor([1, 2, 3]), 255)
+    assert maps['as predicted'] is pred
+    # 5 was not selected
+    assert maps['true selection'].tolist() == [[5, 5, 5, 5, 2], [1, 3, 3, 3, 9]]
+    # three of four pixels of 5 are called 1; of the two of 2 one is 2, one is 3
+    masks = maps['true masks']
+    assert masks[0, :4].tolist() == [1] * 4 and masks[1, 1:3].tolist() == [3, 3]
+    assert masks[0, 4] == masks[1, 3] and masks[1, [0, 4]].tolist() == [255, 255]
+    # 1 is 5 where labelled, 3 is mostly 3, and 9 has no labelled pixel
+    names = maps['true names']
+    assert names[0, :3].tolist() == [5] * 3 and names[1, 0] == 5
+    assert names[0, 3] == names[0, 4] and names[1, 1:].tolist() == [3, 3, 3, 9]
 
 
 def test_without_the_hook_it_says_so(load_tool):
