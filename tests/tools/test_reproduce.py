@@ -1,6 +1,7 @@
 """tools/reproduce.py: with stand-ins for the tools, and once for real."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -104,7 +105,15 @@ def test_runs_and_tables(reproduce, capsys):
         assert reproduce.calls(name) == reproduce.calls(name, 1) == [['train', 'test']]
 
 
-def test_interrupted_and_resumed(reproduce, capsys):
+@pytest.fixture
+def interruptible():
+    """SIGINT interrupts, also in a background job, whose shell has it ignored."""
+    old = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, old)
+
+
+def test_interrupted_and_resumed(reproduce, capsys, interruptible):
     reproduce.modes['tga_ca', 0] = 'interrupt'
     assert reproduce('table4', '--seeds', '0') == 130
     out = capsys.readouterr().out
