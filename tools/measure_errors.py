@@ -15,6 +15,7 @@ A region is all pixels of one category in one picture. The model runs once per p
 import argparse
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmengine.config import Config, DictAction
 from mmseg.registry import METRICS
@@ -84,7 +85,7 @@ def repaired(pred: torch.Tensor, label: torch.Tensor, selected: torch.Tensor,
 
 @torch.no_grad()
 def measure(model: torch.nn.Module, loader: torch.utils.data.DataLoader,
-            seen: torch.Tensor | None, pictures: int | None) -> list[dict]:
+            seen: np.ndarray | None, pictures: int | None) -> list[dict]:
     """Scores in percent of each row."""
     num_classes, ignore_index = len(model.vocabulary), loader.dataset.ignore_index
     pixels: dict[str, torch.Tensor] = {}
@@ -107,10 +108,9 @@ def measure(model: torch.nn.Module, loader: torch.utils.data.DataLoader,
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    model, loader = open_test_set(args.config, args.checkpoint, args.device,
-                                  args.cfg_options)
     config = Config.fromfile(args.config)
     config.merge_from_dict(args.cfg_options)
+    model, loader = open_test_set(config, args.checkpoint, args.device)
     metric = METRICS.build(config.test_evaluator)
     names = model.vocabulary.names
     seen = match_names(names, metric.seen.names, metric.match) if metric.seen else None

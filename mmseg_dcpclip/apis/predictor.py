@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from itertools import islice
 from pathlib import Path
 
@@ -167,12 +168,13 @@ def load_weights(model: torch.nn.Module, checkpoint: str | Path) -> None:
     model.load_state_dict({k: state[k] for k in own})
 
 
-def open_test_set(config: str | Path, checkpoint: str | Path, device: str = 'cpu',
-                  options: Mapping | None = None) -> tuple[torch.nn.Module, DataLoader]:
+def open_test_set(config: str | Path | Config, checkpoint: str | Path,
+                  device: str = 'cpu', options: Mapping | None = None
+                  ) -> tuple[torch.nn.Module, DataLoader]:
     """Build the model and the test loader of a config.
 
     Args:
-        config: Path of the config.
+        config: Path of the config, or the config.
         checkpoint: Weights, or ``'none'`` for CLIP's own.
         device: As in torch.
         options: Changes of the config, by dotted key.
@@ -184,7 +186,7 @@ def open_test_set(config: str | Path, checkpoint: str | Path, device: str = 'cpu
     Raises:
         FileNotFoundError, ValueError: As :class:`Predictor` does.
     """
-    config = Config.fromfile(config)
+    config = deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
     config.merge_from_dict(dict(options or {}))
     weights = None if checkpoint == 'none' else checkpoint
     model = Predictor(config, weights, device).model

@@ -42,6 +42,22 @@ def predict(model, picture):
         return model.test_step(data)[0]
 
 
+def validated(model, pictures, validation):
+    """Samples with a tag validation; the model is left without one."""
+    model.tag_validation = validation
+    samples = [predict(model, picture) for picture in pictures]
+    model.tag_validation = None
+    return samples
+
+
+def scores_of(dataset, samples):
+    """What the metric says of them."""
+    metric = OVIoUMetric(ignore_index=65535, seen='mini-seen')
+    metric.dataset_meta = dataset.metainfo
+    metric.process({}, [sample.to_dict() for sample in samples])
+    return metric.evaluate(len(samples))
+
+
 def test_selection_equals_the_model_s_own(load_tool, tmp_path, frozen):
     model, dataset, pictures = frozen
     rows = run(load_tool('measure_selection.py'), tmp_path, '--theta', 0.05, 0)
@@ -67,14 +83,10 @@ def test_tag_validation_equals_the_metric(load_tool, tmp_path, frozen):
     assert [row['top_k'] for row in rows] == [None, 1, 2]
     maps = {}
     for row in rows:
-        metric = OVIoUMetric(ignore_index=65535, seen='mini-seen')
-        metric.dataset_meta = dataset.metainfo
         k = row['top_k']
-        model.tag_validation = TagValidation('mini-seen', k) if k else None
-        samples = [predict(model, picture) for picture in pictures]
-        model.tag_validation = None
-        metric.process({}, [sample.to_dict() for sample in samples])
-        scores = metric.evaluate(PICTURES)
+        samples = validated(model, pictures,
+                            TagValidation('mini-seen', k) if k else None)
+        scores = scores_of(dataset, samples)
         for name in ('mIoU', 'unseen_mIoU'):
             assert row[name] == pytest.approx(scores[name], abs=0.01)  # two digits
         maps[k] = [sample.pred_sem_seg.data.clone() for sample in samples]
@@ -99,13 +111,7 @@ def test_region_rights_by_hand(load_tool):
 def test_errors_equal_the_metric(load_tool, tmp_path, frozen):
     model, dataset, pictures = frozen
     rows = run(load_tool('measure_errors.py'), tmp_path)
-    model.tag_validation = TagValidation('mini-seen')
-    samples = [predict(model, picture) for picture in pictures]
-    model.tag_validation = None
-    metric = OVIoUMetric(ignore_index=65535, seen='mini-seen')
-    metric.dataset_meta = dataset.metainfo
-    metric.process({}, [sample.to_dict() for sample in samples])
-    scores = metric.evaluate(PICTURES)
+    scores = scores_of(dataset, validated(model, pictures, TagValidation('mini-seen')))
     predicted, *repaired = rows
     assert predicted['repaired'] == 'as predicted'
     for name in ('mIoU', 'seen_mIoU', 'unseen_mIoU'):
