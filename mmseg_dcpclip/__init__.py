@@ -1,15 +1,33 @@
 """DCP-CLIP (arXiv 2603.13951) for MMSegmentation.
 
-Importing the package registers its modules in mmseg's registries.
+Importing the package makes its modules known to mmseg's registries. Neither torch nor
+mmseg is imported before something of theirs is used.
 """
 
-from . import datasets, engine, evaluation, models
-from .apis import Predictor
-from .miniworld import dataset as _miniworld_dataset  # noqa: F401  registers
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from .registration import register
 from .version import __version__
-from .vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from . import datasets, engine, evaluation, models
+    from .apis import Predictor
+    from .vocabulary import Vocabulary
 
 __all__ = [
     'Predictor', 'Vocabulary', '__version__', 'datasets', 'engine', 'evaluation',
     'models'
 ]
+
+register()
+
+
+def __getattr__(name: str) -> object:
+    if name in ('datasets', 'engine', 'evaluation', 'models'):
+        return import_module(f'.{name}', __name__)
+    if name == 'Predictor':
+        return import_module('.apis', __name__).Predictor
+    if name == 'Vocabulary':
+        return import_module('.vocabulary', __name__).Vocabulary
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -5,18 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .surfaces import NAMES
-
-# Used in captions and, at segmentation time, as the prompt templates.
-TEMPLATES = (
-    '{}',
-    'some {}',
-    'a picture of {}',
-    'a piece of {}',
-    'a patch of {}',
-    'a drawing with {}',
-    'a small shape with {}',
-    'there is {} here',
-)
+from .templates import TEMPLATES
 
 
 def caption(rng: np.random.Generator, categories: Sequence[int]) -> str:

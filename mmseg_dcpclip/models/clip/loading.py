@@ -16,11 +16,7 @@ import torch
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from torch import Tensor
 
-from ...miniworld import MINI_CLIP_CONFIG, MINI_CLIP_WEIGHTS
-
-# Models and weights that come with this package, beside those of open_clip.
-PACKAGED_MODELS = {'mini-ViT-8': MINI_CLIP_CONFIG}
-PACKAGED_WEIGHTS = {('mini-ViT-8', 'miniworld'): MINI_CLIP_WEIGHTS}
+from ... import catalogue
 
 # Scalars that OpenAI's state dicts carry and no other form does.
 OPENAI_KEYS = ('input_resolution', 'context_length', 'vocab_size')
@@ -59,8 +55,8 @@ def clip_config(model_name: str) -> dict:
         ValueError: There is no such model, or it is no CLIP ViT with a [CLS] token
             and open_clip's own text transformer.
     """
-    if model_name in PACKAGED_MODELS or model_name.endswith('.json'):
-        path = Path(PACKAGED_MODELS.get(model_name, model_name))
+    if model_name in catalogue.CLIP_MODELS or model_name.endswith('.json'):
+        path = Path(catalogue.CLIP_MODELS.get(model_name, model_name))
         if not path.is_file():
             raise ValueError(f'no such CLIP model config: {path}')
         config = json.loads(path.read_text(encoding='utf-8'))
@@ -118,8 +114,8 @@ def load_clip_weights(model_name: str, pretrained: str,
 
     Args:
         model_name: As in :func:`clip_config`.
-        pretrained: A pretrained tag of open_clip, ``'miniworld'`` for
-            ``'mini-ViT-8'``, or a path of a file: open_clip's or OpenAI's form,
+        pretrained: A pretrained tag of open_clip, one of the
+            catalogue (``'miniworld'``), or a path of a file: open_clip's or OpenAI's form,
             TorchScript, pickle or safetensors.
         quick_gelu: The activation the weights were trained with. None: known from
             the tag, from OpenAI's form, or from the model's config.
@@ -150,8 +146,8 @@ def load_clip_weights(model_name: str, pretrained: str,
 
 def _locate(model_name: str, pretrained: str) -> tuple:
     """Path of the weights, and whether the tag asks for QuickGELU."""
-    if (model_name, pretrained) in PACKAGED_WEIGHTS:
-        return Path(PACKAGED_WEIGHTS[model_name, pretrained]), False
+    if (model_name, pretrained) in catalogue.CLIP_WEIGHTS:
+        return Path(catalogue.CLIP_WEIGHTS[model_name, pretrained]), False
     path = Path(pretrained).expanduser()
     if path.is_file():
         return path, False
@@ -160,7 +156,7 @@ def _locate(model_name: str, pretrained: str) -> tuple:
     config = get_pretrained_cfg(model_name, pretrained)
     if not config:
         tags = open_clip.list_pretrained_tags_by_model(model_name)
-        tags += [tag for name, tag in PACKAGED_WEIGHTS if name == model_name]
+        tags += [tag for name, tag in catalogue.CLIP_WEIGHTS if name == model_name]
         raise ValueError(f'{model_name} has no pretrained weights {pretrained!r}; '
                          f'known: {", ".join(tags) or "none"}, or a path of a file')
     try:

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 from open_clip import OPENAI_IMAGENET_TEMPLATES
 
-from ...miniworld.captions import TEMPLATES as MINIWORLD_TEMPLATES
+from ... import catalogue
 
 # A sentence is put together with str.format: '{}' is the name.
 TEMPLATE_SETS = {
     # the 80 ImageNet templates of CLIP, as open_clip has them
     'imagenet': tuple(make('{}') for make in OPENAI_IMAGENET_TEMPLATES),
     'single': ('a photo of a {}.', ),
-    'miniworld': MINIWORLD_TEMPLATES,
 }
 
 
@@ -19,8 +18,8 @@ def get_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
     """Resolve a set's name or check templates of one's own.
 
     Args:
-        templates: ``'imagenet'`` (80), ``'single'``, ``'miniworld'``, or sentences
-            with one ``{}`` each.
+        templates: ``'imagenet'`` (80), ``'single'``, a set of the catalogue
+            (``'miniworld'``), or sentences with one ``{}`` each.
 
     Returns:
         tuple[str]: The sentences.
@@ -29,10 +28,11 @@ def get_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
         ValueError: No such set, no sentence, or a sentence without its ``{}``.
     """
     if isinstance(templates, str):
-        if templates not in TEMPLATE_SETS:
+        known = TEMPLATE_SETS | catalogue.TEMPLATE_SETS
+        if templates not in known:
             raise ValueError(f'no template set {templates!r}; known: '
-                             f'{", ".join(TEMPLATE_SETS)}, or a list of sentences')
-        return TEMPLATE_SETS[templates]
+                             f'{", ".join(known)}, or a list of sentences')
+        return known[templates]
     bad = [t for t in templates if not isinstance(t, str) or t.count('{}') != 1]
     if bad or not templates:
         raise ValueError(f'a template is a sentence with one {{}}, got {bad or "none"}')

@@ -1,8 +1,4 @@
-"""Vocabularies: ordered lists of categories given by words.
-
-Only the standard library and numpy are used, so that a vocabulary can be read,
-compared and stored without importing torch or mmseg.
-"""
+"""Vocabularies: ordered lists of categories given by words."""
 
 import hashlib
 import re
@@ -11,36 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .data import LABEL_SETS, read_label_set
-from .data.class_files import read_class_file
-from .data.concepts import concept_keys
-from .miniworld.splits import CATEGORIES as MINI_SETS
-from .miniworld.surfaces import NAMES as SURFACE_NAMES
+from .. import catalogue
+from .class_files import read_class_file
+from .concepts import concept_keys
+from .label_sets import LABEL_SETS, read_label_set
+from .palette import check_palette
 
 Entry = str | Sequence[str]
-
-
-def make_palette(num_colors: int) -> list[list[int]]:
-    """Make distinct, well spread colours.
-
-    The additive recurrence with the three-dimensional generalisation of the
-    golden ratio (a low-discrepancy sequence) walks through the colour cube, so
-    colour i does not depend on ``num_colors``. Black is left to what has no
-    category: no channel is below 32.
-
-    Args:
-        num_colors (int): Number of colours.
-
-    Returns:
-        list[list[int]]: ``num_colors`` distinct [r, g, b] in 32..255.
-    """
-    ratio = 1.2207440846057596  # the real root of x ** 4 = x + 1
-    colors: dict[tuple, None] = {}  # keeps the order and drops repetitions
-    step = 0
-    while len(colors) < num_colors:
-        step += 1
-        colors[tuple(32 + int(224 * (step * ratio**-k % 1)) for k in (1, 2, 3))] = None
-    return [list(color) for color in colors]
 
 
 def match_names(names: Sequence[str], known: Sequence[str],
@@ -125,7 +98,7 @@ class Vocabulary:
                     f"{'|'.join(entry)!r} ({origin}); remove one of them")
             first_seen[entry] = position
         self.names = tuple(entry[0] for entry in self.synonyms)
-        self.palette = _check_palette(palette, len(self.synonyms))
+        self.palette = check_palette(palette, len(self.synonyms))
         self.name = name
         self.origin = origin
         self.digest = digest_of(self.synonyms)
@@ -201,8 +174,8 @@ class Vocabulary:
         """Load a label set of the package, or read a file.
 
         Args:
-            source (str | Path): A name in ``LABEL_SETS``, a set of the small
-                world ('mini-847'), or a .txt, .csv or .json file as
+            source (str | Path): A name in ``LABEL_SETS``, another set
+                of the catalogue ('mini-847'), or a .txt, .csv or .json file as
                 :func:`read_class_file` reads it.
             names (str): Wording of a package label set: 'default', 'spaced'
                 ('air conditioner' for 'airconditioner'), 'detectron2'
@@ -225,9 +198,9 @@ class Vocabulary:
             entries = [wordings[names].get(i, entry)
                        for i, entry in enumerate(label_set['entries'])]
             return cls(entries, name=str(source), origin=label_set['title'])
-        if source in MINI_SETS:
-            return cls([SURFACE_NAMES[i] for i in MINI_SETS[source]],
-                       name=str(source), origin='the small drawn world')
+        if str(source) in catalogue.LABEL_SETS:
+            return cls(catalogue.LABEL_SETS[str(source)](), name=str(source),
+                       origin=f'the label set {source}')
         if names != 'default':
             raise ValueError(
                 f'names={names!r} is a wording of the package label sets only, '
@@ -235,7 +208,7 @@ class Vocabulary:
         if not Path(source).suffix:
             raise ValueError(
                 f'{str(source)!r} is neither a label set of the package '
-                f'({", ".join([*LABEL_SETS, *MINI_SETS])}) nor a .txt, .csv or '
+                f'({", ".join([*LABEL_SETS, *catalogue.LABEL_SETS])}) nor a .txt, .csv or '
                 '.json file')
         content = read_class_file(source)
         try:
@@ -267,16 +240,4 @@ def _split_entry(entry: Entry, position: int) -> tuple[str, ...]:
     return clean
 
 
-def _check_palette(palette: Sequence[Sequence[int]] | None,
-                   num_classes: int) -> list[list[int]]:
-    if palette is None:
-        return make_palette(num_classes)
-    colors = [[int(channel) for channel in color] for color in palette]
-    if len(colors) != num_classes:
-        raise ValueError(f'the palette holds {len(colors)} colours for '
-                         f'{num_classes} categories; give one per category')
-    for position, color in enumerate(colors):
-        if len(color) != 3 or not all(0 <= c <= 255 for c in color):
-            raise ValueError(f'colour {position} is {color}; it must be three '
-                             'numbers in 0..255')
-    return colors
+Words = Vocabulary | str | Sequence[Entry]  # what :meth:`Vocabulary.of` takes

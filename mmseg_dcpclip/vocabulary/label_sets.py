@@ -1,7 +1,7 @@
 """Label sets of the benchmarks, shipped with the package.
 
-Only the standard library is used here. See ``README.md`` next to this file for
-what each file holds and where the facts come from.
+Only the standard library is used here. See ``data/README.md`` for what
+each file holds and where the facts come from.
 """
 
 import json
@@ -14,7 +14,7 @@ LABEL_SETS = ('coco_stuff_171', 'ade20k_150', 'ade20k_847', 'pascal_context_59',
 
 @cache
 def _read_text(filename: str) -> str:
-    folder = resources.files(__name__)
+    folder = resources.files(__package__) / 'data'
     return (folder / filename).read_text(encoding='utf-8')
 
 

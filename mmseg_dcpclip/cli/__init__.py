@@ -1,0 +1,82 @@
+"""The command ``dcpclip``: its subcommands parse and print, the package does the rest.
+
+A subcommand is a module here with ``add_arguments(parser)``, ``run(args)``, which
+returns an exit status, and its help as docstring. Only the one that is asked for is
+imported, and it imports torch and mmseg when it runs.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from ..version import __version__
+from .common import make_parser
+
+COMMANDS = dict(
+    train='train a model',
+    test='test a model on its own test set or on the benchmarks',
+    segment='segment pictures with words of your own',
+    data='check and convert datasets',
+    encode='encode vocabularies into the text bank beforehand',
+    measure='measure where a model gains and loses',
+    reproduce="reproduce the paper's tables",
+    figures="draw the paper's figures",
+    benchmark='measure what a picture costs',
+    demo='train, test and segment on the small drawn world',
+    pretrain='train the CLIP of the small drawn world',
+)
+# What a user can get wrong, or a machine: told in one line. The rest are our mistakes.
+EXPECTED = (ValueError, OSError, RuntimeError, FloatingPointError)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``dcpclip``.
+
+    Args:
+        argv: Words behind ``dcpclip``. None: those of the process.
+
+    Returns:
+        int: Exit status: 0, 1 for what went wrong, 130 if interrupted. Words that do
+        not fit end the process with 2, as in argparse.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] not in COMMANDS:
+        parser = _overview()
+        parser.parse_args(words)  # leaves for --help, --version and unknown commands
+        parser.print_help()
+        return 2
+    name, *words = words
+    module = import_module(f'.{name}', __package__)
+    parser = make_parser(f'dcpclip {name}', module.__doc__)
+    module.add_arguments(parser)
+    parser.add_argument('--debug', action='store_true',
+                        help='show where an error came from')
+    args = parser.parse_args(words)
+    return _guarded(module.run, args, f'dcpclip {name}')
+
+
+def _overview() -> argparse.ArgumentParser:
+    """The parser that knows the names of the subcommands only."""
+    parser = make_parser('dcpclip', 'Open-vocabulary segmentation with DCP-CLIP.\n\n'
+                         '`dcpclip COMMAND --help` tells more.')
+    parser.add_argument('--version', action='version', version=__version__)
+    commands = parser.add_subparsers(metavar='COMMAND')
+    for name, text in COMMANDS.items():
+        commands.add_parser(name, help=text)
+    return parser
+
+
+def _guarded(run: Callable[[argparse.Namespace], int], args: argparse.Namespace,
+             name: str) -> int:
+    """Run a subcommand; what is expected to go wrong is told in one line."""
+    try:
+        return run(args)
+    except KeyboardInterrupt:
+        print(f'{name}: interrupted', file=sys.stderr)
+        return 130
+    except EXPECTED as error:
+        if args.debug:
+            raise
+        print(f'{name}: error: {error}', file=sys.stderr)
+        return 1

@@ -1,0 +1,123 @@
+"""Arguments that several subcommands share; each means one thing everywhere."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+def make_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
+    """A parser whose help is set by rich."""
+    from rich_argparse import RawDescriptionRichHelpFormatter
+    return argparse.ArgumentParser(
+        prog=prog, description=description,
+        formatter_class=RawDescriptionRichHelpFormatter)
+
+
+class KeyValue(argparse.Action):
+    """mmengine's ``DictAction`` (key=value ...), imported when it is needed."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
+                 values: Any, option_string: str | None = None) -> None:
+        from mmengine.config import DictAction
+        action = DictAction(self.option_strings, self.dest, nargs='+')
+        try:
+            action(parser, namespace, values, option_string)
+        except ValueError:
+            parser.error(f'{option_string}: expected KEY=VALUE, got '
+                         f'{" ".join(values)}')
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on, for argparse."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number from 1 on')
+    return int(text)
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """The config as first word."""
+    parser.add_argument('config', type=Path, help='path of the config')
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """The weights as next word."""
+    parser.add_argument('checkpoint', help="the weights, or 'none' for CLIP's own")
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Changes of the config."""
+    parser.add_argument('--cfg-options', nargs='+', action=KeyValue, default={},
+                        metavar='KEY=VALUE', help='changes of the config')
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Where the model runs."""
+    parser.add_argument('--device', default='cpu', help='as in torch (default: cpu)')
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """A file for the figures."""
+    parser.add_argument('--json', type=Path, metavar='FILE',
+                        help='write the figures there, too')
+
+
+def add_data_root(parser: argparse.ArgumentParser) -> None:
+    """Other places of datasets."""
+    parser.add_argument('--data-root', nargs='+', action=KeyValue, default={},
+                        metavar='NAME=FOLDER',
+                        help='where a dataset lies, if not where its config says')
+
+
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    """How several processes were started."""
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
+                        default='none', help='what started the processes')
+    # torch.distributed.launch passes it
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
+                        help=argparse.SUPPRESS)
+
+
+def load_config(path: Path, options: dict | None = None) -> 'Config':
+    """Read a config and apply changes.
+
+    Raises:
+        FileNotFoundError: There is no such config.
+        ValueError: It cannot be read, or a change does not fit.
+    """
+    from mmengine.config import Config
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'no such config: {path}')
+    try:
+        config = Config.fromfile(path)
+    except SyntaxError as error:
+        raise ValueError(f'{path}, line {error.lineno}: {error.msg}') from error
+    try:
+        config.merge_from_dict(dict(options or {}))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f'--cfg-options: {error}') from error
+    return config
+
+
+def checkpoint_of(text: str) -> str | None:
+    """The checkpoint that a word means; None for CLIP's own weights."""
+    return None if text == 'none' else text
+
+
+def say(*lines: str) -> None:
+    """Print lines at once, in a pipe as well."""
+    print('\n'.join(lines), flush=True)
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]],
+                title: str | None = None) -> None:
+    """Print a table of text."""
+    from rich.console import Console
+    from rich.table import Table
+    table = Table(*header, title=title)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

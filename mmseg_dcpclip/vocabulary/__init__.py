@@ -1,0 +1,14 @@
+"""Words: vocabularies, label sets, class files.
+
+Only the standard library and numpy are used, so that words can be read, compared and
+stored without importing torch or mmseg.
+"""
+
+from .label_sets import LABEL_SETS, pascal_context_val_ids, read_label_set
+from .palette import make_palette
+from .vocabulary import Vocabulary, Words, digest_of, match_names
+
+__all__ = [
+    'LABEL_SETS', 'Vocabulary', 'Words', 'digest_of', 'make_palette', 'match_names',
+    'pascal_context_val_ids', 'read_label_set'
+]
