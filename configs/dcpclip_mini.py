@@ -5,8 +5,4 @@ _base_ = [
     './_base_/schedules/schedule_mini.py',
     './_base_/default_runtime.py',
 ]
-custom_hooks = [
-    dict(type='VocabularyHook'),
-    dict(type='TagValidationHook', seen='mini-seen', top_k=3),
-]
 randomness = dict(seed=0)

@@ -4,5 +4,5 @@ _base_ = './dcpclip_mini.py'
 model = dict(
     backbone=dict(trainable='none'),
     neck=None,
+    tag_validation=None,
     decode_head=dict(_delete_=True, type='CosineHead', trainable=False))
-custom_hooks = [dict(type='VocabularyHook')]

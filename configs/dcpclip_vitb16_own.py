@@ -7,4 +7,4 @@ _base_ = [
     './_base_/default_runtime.py',
 ]
 # All classes are trained on, so tag validation would have nothing to do.
-custom_hooks = [dict(type='VocabularyHook')]
+model = dict(tag_validation=None)

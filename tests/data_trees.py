@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from mmseg_dcpclip.data import pascal_context_val_ids, read_label_set
-from mmseg_dcpclip.datasets.conversion import Job, convert_png, remap_table
+from mmseg_dcpclip.preparation import Job, convert_png, remap_table
+from mmseg_dcpclip.vocabulary import pascal_context_val_ids, read_label_set
 
 VOC_COLORS = [(37 * i % 256, 91 * i % 256, 153 * i % 256) for i in range(256)]
 
@@ -54,12 +54,12 @@ def make_coco_stuff_tree(root: Path,
     Raw labels hold classes, the unused ids 11 and 90, and 255.
 
     Args:
-        root (Path): Becomes the ``data_root`` of the dataset config.
-        num_train (int): Number of train images.
-        num_val (int): Number of val images.
-        size (tuple[int, int]): Rows and columns.
-        convert (bool): Also write ``annotations/*/*_labelTrainIds.png``.
-        raw_folder (str): Folder of the raw labels.
+        root: Becomes the ``data_root`` of the dataset config.
+        num_train: Number of train images.
+        num_val: Number of val images.
+        size: Rows and columns.
+        convert: Also write ``annotations/*/*_labelTrainIds.png``.
+        raw_folder: Folder of the raw labels.
 
     Returns:
         Path: ``root``.

@@ -10,7 +10,7 @@ from mmengine.optim import build_optim_wrapper
 from mmseg.registry import MODELS
 from toys import MINI, WORDS, toy_samples
 
-from mmseg_dcpclip.evaluation import tables
+from mmseg_dcpclip.reproduction import tables
 
 FOLDER = Path(__file__).resolve().parents[1] / 'configs'
 CONFIGS = sorted(path for path in FOLDER.rglob('*.py') if '_base_' not in path.parts)
@@ -70,7 +70,7 @@ def parts(model):
         if name.startswith(('neck.', 'decode_head.')):
             depth = 4 if name.startswith('decode_head.layers.') else 2
             names.add('.'.join(name.split('.')[:depth]))
-    if model.neck is not None and model.neck.guidance is not None:
+    if getattr(model.neck, 'guidance', None) is not None:
         names |= {f'neck.guidance.{n.split(".")[0]}'
                   for n, _ in model.neck.guidance.named_parameters()}
     return names
@@ -164,7 +164,9 @@ def test_rows_that_share_a_training_differ_in_tag_validation_only(world):
     for name, trained in tables.SAME_TRAINING.items():
         one, other = (Config.fromfile(tables.config_path(n, world, FOLDER)).to_dict()
                       for n in (name, trained))
-        hooks = one.pop('custom_hooks'), other.pop('custom_hooks')
-        assert [h['type'] for h in hooks[0]] == ['VocabularyHook']
-        assert [h['type'] for h in hooks[1]] == ['VocabularyHook', 'TagValidationHook']
+        validations = [c['model'].pop('tag_validation') for c in (one, other)]
+        assert validations[0] is None and set(validations[1]) == {'seen', 'top_k'}
+        for config in (one, other):
+            assert config['default_hooks']['vocabulary'] == dict(type='VocabularyHook')
+            assert not config.get('custom_hooks')
         assert one == other

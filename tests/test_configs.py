@@ -7,7 +7,9 @@ import torch
 from mmengine.config import Config
 from mmseg.registry import HOOKS, METRICS, MODELS
 
+from mmseg_dcpclip.engine import VocabularyHook
 from mmseg_dcpclip.evaluation.efficiency import count_parameters
+from mmseg_dcpclip.models import CosineNeck
 
 FOLDER = Path(__file__).resolve().parents[1] / 'configs'
 CONFIGS = sorted(path for path in FOLDER.rglob('*.py') if '_base_' not in path.parts)
@@ -24,12 +26,14 @@ def test_builds_from_another_folder(path, tmp_path, monkeypatch):
     config = Config.fromfile(path)
     assert config.default_scope == 'mmseg'
     with torch.device('meta'):
-        neck = config.model.get('neck') and MODELS.build(config.model.neck)
-        head = MODELS.build(config.model.decode_head)
-    assert neck is None or millions(neck) > 0
-    assert head.loss_decode.loss_name.startswith('loss')
-    for hook in config.custom_hooks:
-        assert HOOKS.build(hook)
+        model = MODELS.build(config.model)
+    assert (config.model.get('neck') is None) == isinstance(model.neck, CosineNeck)
+    assert isinstance(model.neck, CosineNeck) or millions(model.neck) > 0
+    assert model.decode_head.loss_decode.loss_name.startswith('loss')
+    validates = config.model.get('tag_validation') is not None
+    assert (model.tag_validation is not None) == validates
+    hooks = [*config.default_hooks.values(), *config.get('custom_hooks', [])]
+    assert any(isinstance(HOOKS.build(hook), VocabularyHook) for hook in hooks)
     metric = METRICS.build(config.test_evaluator)
     assert metric.ignore_index == config.model.ignore_index
     assert not list(tmp_path.iterdir())
@@ -62,9 +66,13 @@ def test_real_configs_fit_their_clip():
         clip = clip_config(model.backbone.model_name)
         assert clip['vision_cfg']['layers'] == layers
         assert model.backbone.out_indices == (layers // 3 - 1, 2 * layers // 3 - 1)
-        assert model.decode_head.shallow_dims == clip['vision_cfg']['width']
-        assert model.neck.embed_dims == clip['embed_dim']
+        with torch.device('meta'):
+            built = MODELS.build(model)
+        widths = {'F_v': built.decode_head.layers[0].shallow_conv.in_channels,
+                  'D': built.neck.image_projection.in_features,
+                  'P': built.neck.cost_conv.in_channels}
+        assert widths == {'F_v': 2 * clip['vision_cfg']['width'],
+                          'D': clip['embed_dim'], 'P': 80}
         assert model.text_encoder.model_name == model.backbone.model_name
-        assert model.neck.num_templates == 80
         pixels = model.backbone.get('input_size', model.test_cfg.crop_size)[0]
         assert pixels / clip['vision_cfg']['patch_size'] == 24

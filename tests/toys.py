@@ -5,8 +5,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from mmseg_dcpclip.models.clip import CLIPFeatures
-from mmseg_dcpclip.models.selection import Pairs
+from mmseg_dcpclip.models.structures import CLIPFeatures, Pairs
 
 WORDS = ['red dots', 'blue stripes', 'green grid', 'white bars', 'pink crosses']
 MINI = dict(model_name='mini-ViT-8', pretrained=None)

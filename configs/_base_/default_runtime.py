@@ -11,14 +11,11 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=8000,
                     max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    # Lets the words follow the dataset. It stands here and not in custom_hooks, a list
+    # that a config of your own would replace.
+    vocabulary=dict(type='VocabularyHook'),
     parameters=dict(type='ParameterReportHook'),
     visualization=dict(type='SegVisualizationHook'))
-# The first lets the words follow the dataset, the second is the paper's test-time
-# step (Eq. 17): remove it from the list to test without.
-custom_hooks = [
-    dict(type='VocabularyHook'),
-    dict(type='TagValidationHook', seen='coco_stuff_171', top_k=5),
-]
 visualizer = dict(
     type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')],
     name='visualizer')

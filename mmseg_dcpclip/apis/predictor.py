@@ -1,9 +1,7 @@
 """Pictures and words in, label maps out."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +9,16 @@ import torch
 from mmengine import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
-from mmengine.runner import CheckpointLoader, Runner
 from mmseg.registry import HOOKS, MODELS
 from mmseg.structures import SegDataSample
 from PIL import Image
-from torch import Tensor
-from torch.utils.data import DataLoader
 
-from ..engine.hooks.vocabulary_hook import dataset_vocabulary
+from ..engine import TagValidationHook
 from ..models.tag_validation import TagValidation
-from ..vocabulary import Vocabulary
+from ..vocabulary import Vocabulary, Words
+from .checkpoints import load_weights
 from .images import ImageLike, load_image
 from .overlay import draw_overlay
-
-Words = Vocabulary | str | Sequence[str]
 
 
 class Predictor:
@@ -35,8 +29,8 @@ class Predictor:
         checkpoint: Path or URL of its weights. None: CLIP's pretrained weights only,
             as for training-free configs.
         device: As in torch.
-        tag_validation: Check predictions as the ``TagValidationHook`` does. None: as
-            the config's ``custom_hooks`` say.
+        tag_validation: A second look at predictions (Eq. 17) in place of the config's,
+            which is ``model.tag_validation`` or that of a ``TagValidationHook``.
         batch_size: Pictures that go through the network at once.
 
     Raises:
@@ -62,8 +56,8 @@ class Predictor:
         self.batch_size = batch_size
         self.model = MODELS.build(config.model)
         if not hasattr(self.model, 'set_vocabulary'):
-            raise ValueError(f'Predictor needs a DCPCLIP model, the config has '
-                             f'{config.model.type}')
+            raise ValueError('Predictor needs a DCPCLIP model, the config has '
+                             f'{type(self.model).__name__}')
         if checkpoint is None:
             self.model.load_clip()
             if any(p.requires_grad for p in self.model.decode_head.parameters()):
@@ -72,11 +66,13 @@ class Predictor:
         else:
             load_weights(self.model, checkpoint)
         self.model.to(self.device).eval()
-        self.model.tag_validation = tag_validation or _configured_validation(
-            config, self.model.vocabulary)
+        if tag_validation is not None:
+            self.model.tag_validation = tag_validation
+        elif self.model.tag_validation is None:
+            self.model.tag_validation = hook_validation(config, self.model.vocabulary)
         # Pictures are loaded here, whatever form they have.
         self.pipeline = Compose([t for t in config.test_pipeline
-                                 if not t['type'].startswith('Load')])
+                                 if not _name_of(t['type']).startswith('Load')])
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -143,88 +139,27 @@ class Predictor:
                             result.pred_sem_seg.data[0].cpu().numpy(), words)
 
 
-def load_weights(model: torch.nn.Module, checkpoint: str | Path) -> None:
-    """Load a checkpoint, all of it or nothing.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is no checkpoint, or one of another model.
-    """
-    if '://' not in str(checkpoint) and not Path(checkpoint).is_file():
-        raise FileNotFoundError(f'no such checkpoint: {checkpoint}')
-    try:
-        state = CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu')
-        state = state.get('state_dict', state)
-    except Exception as error:
-        raise ValueError(f'{checkpoint} is no checkpoint: {error}') from error
-    own = model.state_dict()
-    missing = [k for k in own if k not in state]
-    unfit = [k for k in own if k in state and state[k].shape != own[k].shape]
-    if missing or unfit:
-        raise ValueError(
-            f'{checkpoint} belongs to another model: of {len(own)} weights '
-            f'{len(missing)} are missing {missing[:3]} and {len(unfit)} have another '
-            f'shape {unfit[:3]}; use the config that it was trained with')
-    model.load_state_dict({k: state[k] for k in own})
-
-
-def open_test_set(config: str | Path | Config, checkpoint: str | Path,
-                  device: str = 'cpu', options: Mapping | None = None
-                  ) -> tuple[torch.nn.Module, DataLoader]:
-    """Build the model and the test loader of a config.
+def hook_validation(config: Config, vocabulary: Vocabulary) -> TagValidation | None:
+    """What a ``TagValidationHook`` of a config would give the model.
 
     Args:
-        config: Path of the config, or the config.
-        checkpoint: Weights, or ``'none'`` for CLIP's own.
-        device: As in torch.
-        options: Changes of the config, by dotted key.
-
-    Returns:
-        tuple: The model, in eval mode, with the words of the test set and the
-        config's tag validation; and ``test_dataloader``.
-
-    Raises:
-        FileNotFoundError, ValueError: As :class:`Predictor` does.
+        config: The whole config.
+        vocabulary: The config's.
     """
-    config = deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
-    config.merge_from_dict(dict(options or {}))
-    weights = None if checkpoint == 'none' else checkpoint
-    model = Predictor(config, weights, device).model
-    loader = Runner.build_dataloader(config.test_dataloader)
-    model.set_vocabulary(dataset_vocabulary(loader.dataset))
-    return model, loader
-
-
-def labelled_pictures(model: torch.nn.Module, loader: DataLoader,
-                      limit: int | None = None
-                      ) -> Iterator[tuple[Tensor, SegDataSample, Tensor]]:
-    """Go through a test set one picture at a time, ready for the model.
-
-    Args:
-        model: As :func:`open_test_set` returns it.
-        loader: Likewise.
-        limit: No more pictures than these.
-
-    Yields:
-        tuple: The picture, [1, 3, H, W]; its data sample; its label, int64 [H, W].
-        Pictures without a labelled pixel are left out.
-    """
-    def pictures() -> Iterator:
-        for batch in loader:
-            data = model.data_preprocessor(batch)
-            for image, sample in zip(data['inputs'], data['data_samples']):
-                label = sample.gt_sem_seg.data[0].long()
-                if (label != loader.dataset.ignore_index).any():
-                    yield image[None], sample, label
-
-    return islice(pictures(), limit)
-
-
-def _configured_validation(config: Config, vocabulary: Vocabulary
-                           ) -> TagValidation | None:
-    """What the config's TagValidationHook would attach."""
-    for hook in config.get('custom_hooks') or []:
-        if hook['type'] == 'TagValidationHook':
+    hooks = [*(config.get('default_hooks') or {}).values(),
+             *(config.get('custom_hooks') or [])]
+    for hook in hooks:
+        if isinstance(hook, Mapping) and _class_of_hook(hook) is TagValidationHook:
             options = {k: v for k, v in hook.items() if k != 'priority'}
             return HOOKS.build(options).make_validation(vocabulary)
     return None
+
+
+def _class_of_hook(hook: Mapping) -> type | None:
+    kind = hook['type']
+    return HOOKS.get(kind) if isinstance(kind, str) else kind
+
+
+def _name_of(kind: str | type) -> str:
+    """Name of a ``type``, which is a class in lazy configs and may have a scope."""
+    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__

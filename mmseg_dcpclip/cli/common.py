@@ -109,7 +109,8 @@ def checkpoint_of(text: str) -> str | None:
 
 def say(*lines: str) -> None:
     """Print lines at once, in a pipe as well."""
-    print('\n'.join(lines), flush=True)
+    # In one piece: several threads may talk.
+    print('\n'.join(lines) + '\n', end='', flush=True)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]],

@@ -6,6 +6,7 @@ from .benchmarks import (
     PascalContext459Dataset,
     PascalVOC20Dataset,
 )
+from .dataset_vocabulary import dataset_vocabulary
 from .loading import LoadWideAnnotations
 from .open_vocab import MissingDataError, OpenVocabMixin, TextVocabDataset
 
@@ -13,5 +14,5 @@ __all__ = [
     'ADE20K150Dataset', 'ADE20K847Dataset', 'COCOStuff171Dataset',
     'LoadWideAnnotations', 'MissingDataError', 'OpenVocabMixin',
     'PascalContext459Dataset', 'PascalContext59Dataset', 'PascalVOC20Dataset',
-    'TextVocabDataset'
+    'TextVocabDataset', 'dataset_vocabulary'
 ]

@@ -42,6 +42,10 @@ class PascalContext59Dataset(OpenVocabMixin, PascalContextDataset59):
 
     Labels in mmseg's own preparation (1..59 and 0) need
     ``reduce_zero_label=True``.
+
+    Args:
+        reduce_zero_label: Whether 0 stands for ignore and the classes follow.
+        **kwargs: See :class:`OpenVocabMixin`.
     """
 
     LABEL_SET = 'pascal_context_59'
@@ -65,6 +69,10 @@ class PascalVOC20Dataset(OpenVocabMixin, BaseSegDataset):
 
     Labels as downloaded: 1..20, and 0 (background) and 255 (borders), which are
     both ignored.
+
+    Args:
+        reduce_zero_label: Whether 0 stands for ignore and the classes follow.
+        **kwargs: See :class:`OpenVocabMixin`.
     """
 
     LABEL_SET = 'pascal_voc_20'

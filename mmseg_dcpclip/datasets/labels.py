@@ -17,11 +17,11 @@ def check_ignore_index(ignore_index: int, num_classes: int) -> None:
     """Refuse an ignore index that is also the id of a class.
 
     Args:
-        ignore_index (int): Label value of pixels without a class.
-        num_classes (int): Number of classes.
+        ignore_index: Label value of pixels without a class.
+        num_classes: Number of classes.
 
     Raises:
-        ValueError: If ``ignore_index`` is in [0, num_classes).
+        ValueError: ``ignore_index`` is in [0, num_classes).
     """
     if 0 <= ignore_index < num_classes:
         raise ValueError(
@@ -36,13 +36,13 @@ def check_label_ids(label: np.ndarray, num_classes: int, ignore_index: int,
     """Refuse label values outside the vocabulary.
 
     Args:
-        label (np.ndarray): Integer label map, shape (H, W).
-        num_classes (int): Number of classes.
-        ignore_index (int): Label value of pixels without a class.
-        path (str): File named in the error.
+        label: Integer label map [H, W].
+        num_classes: Number of classes.
+        ignore_index: Label value of pixels without a class.
+        path: File named in the error.
 
     Raises:
-        ValueError: If a value is neither a class id nor ``ignore_index``.
+        ValueError: A value is neither a class id nor ``ignore_index``.
     """
     outside = (label < 0) | (label >= num_classes)
     outside &= label != ignore_index
@@ -62,14 +62,14 @@ def decode_label(content: bytes, path: str) -> np.ndarray:
     Palette images give their indices, 16-bit images keep their 16 bits.
 
     Args:
-        content (bytes): The file's content.
-        path (str): File named in the error.
+        content: The file's content.
+        path: File named in the error.
 
     Returns:
-        np.ndarray: int32, shape (H, W).
+        np.ndarray: int32 [H, W].
 
     Raises:
-        ValueError: If the file cannot be decoded or has colour channels.
+        ValueError: The file cannot be decoded or has colour channels.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
@@ -88,12 +88,12 @@ def write_label(path: str | Path, label: np.ndarray, wide: bool) -> None:
     """Write a label map as PNG; a half-written file never stays at ``path``.
 
     Args:
-        path (str | Path): Where to write; its folder must exist.
-        label (np.ndarray): Integer label map, shape (H, W).
-        wide (bool): Whether to write 16 bits instead of 8.
+        path: Where to write; its folder must exist.
+        label: Integer label map [H, W].
+        wide: Whether to write 16 bits instead of 8.
 
     Raises:
-        ValueError: If a value does not fit into the bits.
+        ValueError: A value does not fit into the bits.
     """
     dtype = np.uint16 if wide else np.uint8
     low, high = int(label.min(initial=0)), int(label.max(initial=0))

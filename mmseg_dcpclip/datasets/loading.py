@@ -12,9 +12,9 @@ def reduce_zero(label: np.ndarray, ignore_index: int) -> np.ndarray:
     """Turn 0 into ignore and count the classes from 0.
 
     Args:
-        label (np.ndarray): Signed integer label map, shape (H, W), 0 for
-            unlabelled pixels and 1.. for the classes.
-        ignore_index (int): Label value of pixels without a class, in and out.
+        label: Signed integer label map [H, W], 0 for unlabelled pixels and 1.. for
+            the classes.
+        ignore_index: Label value of pixels without a class, in and out.
 
     Returns:
         np.ndarray: The same shape and type.
@@ -37,10 +37,10 @@ class LoadWideAnnotations(BaseTransform):
     label values are checked if given), ori_shape (optional: the size is checked
     if given).
 
-    Added keys: gt_seg_map (np.int32, shape (H, W)), seg_fields.
+    Added keys: gt_seg_map (int32 [H, W]), seg_fields.
 
     Args:
-        backend_args (dict, optional): Arguments of the file backend.
+        backend_args: Arguments of the file backend.
     """
 
     def __init__(self, backend_args: dict | None = None) -> None:
@@ -50,14 +50,14 @@ class LoadWideAnnotations(BaseTransform):
         """Load the label map.
 
         Args:
-            results (dict): See the required keys of the class.
+            results: See the required keys of the class.
 
         Returns:
             dict: ``results`` with the added keys.
 
         Raises:
-            ValueError: If the label cannot be decoded, has another size than
-                the image, or holds ids outside the vocabulary.
+            ValueError: The label cannot be decoded, has another size than the image,
+                or holds ids outside the vocabulary.
         """
         path = results.get('seg_map_path')
         if path is None:

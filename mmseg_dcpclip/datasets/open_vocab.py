@@ -3,23 +3,31 @@
 import os
 import os.path as osp
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import DATASETS
 
-from ..data import LABEL_SETS
-from ..vocabulary import Vocabulary
+from ..vocabulary import LABEL_SETS, Vocabulary, Words
 from .labels import WIDE_IGNORE, check_ignore_index
+
+if TYPE_CHECKING:  # what stands beside the mixin in every class that uses it
+    from mmseg.datasets import BaseSegDataset as _Dataset
+else:
+    _Dataset = object
 
 
 class MissingDataError(FileNotFoundError):
     """A folder or file of a dataset is missing.
 
     Args:
-        path (str): What is missing.
-        advice (str): What to do about it.
+        path: What is missing.
+        advice: What to do about it.
+
+    Attributes:
+        path: What is missing.
     """
 
     def __init__(self, path: str, advice: str) -> None:
@@ -27,7 +35,7 @@ class MissingDataError(FileNotFoundError):
         self.path = path
 
 
-class OpenVocabMixin:
+class OpenVocabMixin(_Dataset):
     """Give a dataset of mmseg a :class:`Vocabulary`.
 
     Put it before the mmseg class: ``class Mine(OpenVocabMixin, ADE20KDataset)``.
@@ -35,27 +43,31 @@ class OpenVocabMixin:
     the dataset is built, not when a worker opens the file.
 
     Args:
-        vocabulary (str | Sequence | Vocabulary, optional): The classes: a label
-            set of the package, a class file (relative to ``data_root`` if it is
-            there), or a list of entries. Defaults to the class attribute
-            ``LABEL_SET``.
-        names (str): Wording of a label set, see ``Vocabulary.load``.
-        ignore_index (int, optional): Label value of pixels without a class.
-            Defaults to 255 up to 255 classes, else 65535.
-        skip_unlabelled (bool): Leave out images without a label file, and log
-            how many, instead of refusing the dataset.
-        kwargs: As for the mmseg class.
+        vocabulary: The classes: a label set of the package, a class file (relative
+            to ``data_root`` if it is there), or a list of entries. None: the class
+            attribute ``LABEL_SET``.
+        names: Wording of a label set, see ``Vocabulary.load``.
+        ignore_index: Label value of pixels without a class. None: 255 up to 255
+            classes, else 65535.
+        skip_unlabelled: Leave out images without a label file, and log how many,
+            instead of refusing the dataset.
+        metainfo: As for the mmseg class, without classes.
+        **kwargs: As for the mmseg class.
+
+    Attributes:
+        vocabulary: The classes.
+        skip_unlabelled: As given.
 
     Raises:
-        ValueError: If ``ignore_index`` is a class id, if classes are given in
-            ``metainfo``, or if the pipeline would cut wide labels to 8 bits.
-        MissingDataError: If a folder, split file, image or label is missing.
+        ValueError: ``ignore_index`` is a class id, classes are given in
+            ``metainfo``, or the pipeline would cut wide labels to 8 bits.
+        MissingDataError: A folder, split file, image or label is missing.
     """
 
     LABEL_SET: str | None = None
 
     def __init__(self,
-                 vocabulary: str | Sequence | Vocabulary | None = None,
+                 vocabulary: Words | None = None,
                  names: str = 'default',
                  ignore_index: int | None = None,
                  skip_unlabelled: bool = False,
@@ -86,7 +98,7 @@ class OpenVocabMixin:
                 f'{ignore_index}; use LoadWideAnnotations in the pipeline')
 
     @staticmethod
-    def _load_vocabulary(source: str | Sequence | Vocabulary | None, names: str,
+    def _load_vocabulary(source: Words | None, names: str,
                          data_root: str | None) -> Vocabulary:
         if isinstance(source, Vocabulary):
             return source
@@ -109,6 +121,9 @@ class OpenVocabMixin:
 
         Returns:
             list[dict]: As in mmseg, with ``ignore_index`` and ``num_classes``.
+
+        Raises:
+            MissingDataError: A folder, split file, image or label is missing.
         """
         local = self.backend_args is None
         if local:
@@ -126,8 +141,9 @@ class OpenVocabMixin:
         return data_list
 
     def _check_folders(self) -> None:
-        advice = ('set data_root, or see `python tools/check_data.py` for what to '
-                  f'run ({type(self).__name__})')
+        """Refuse folders and split files that are not there."""
+        advice = ('set data_root, or see `dcpclip data check` for what to run '
+                  f'({type(self).__name__})')
         for key in ('img_path', 'seg_map_path'):
             folder = self.data_prefix.get(key)
             if folder and not osp.isdir(folder):
@@ -136,6 +152,7 @@ class OpenVocabMixin:
             raise MissingDataError(self.ann_file, advice)
 
     def _check_pairs(self, data_list: list[dict]) -> list[dict]:
+        """Refuse missing images and labels, or leave out what has no label."""
         # One listing per folder is far cheaper than a query per file.
         listings: dict[str, set] = {}
 
@@ -177,9 +194,9 @@ class TextVocabDataset(OpenVocabMixin, BaseSegDataset):
     classes). An image and its label share the name up to the suffix.
 
     Args:
-        vocabulary (str | Sequence): The class file, or a list of entries.
-        kwargs: See :class:`OpenVocabMixin` and mmseg's ``BaseSegDataset``.
+        vocabulary: The class file, or a list of entries.
+        **kwargs: See :class:`OpenVocabMixin` and mmseg's ``BaseSegDataset``.
     """
 
-    def __init__(self, vocabulary: str | Sequence, **kwargs) -> None:
+    def __init__(self, vocabulary: Words, **kwargs) -> None:
         super().__init__(vocabulary=vocabulary, **kwargs)

@@ -1,18 +1,22 @@
 """The parts of DCP-CLIP; importing this registers them in mmseg."""
 
-from .backbones import CLIPVisionBackbone
+from .backbones import CLIPConvNeXtBackbone, CLIPVisionBackbone
 from .data_preprocessor import OpenVocabDataPreProcessor
 from .decode_heads import CosineHead, SpatialEnhancedDecoder
 from .losses import SelectedBCELoss
-from .necks import TextGuidedAlignment
+from .necks import CosineNeck, TextGuidedAlignment
+from .protocol import CategoryHead, CategoryNeck, ImageEncoder
 from .segmentors import DCPCLIP
 from .selection import DynamicCategorySelection, select_categories
+from .structures import AlignedFeatures, CLIPFeatures, Pairs, TextEmbeddings
 from .tag_validation import TagValidation, validate_tags
 from .text_encoders import CLIPTextEncoder
 
 __all__ = [
-    'CLIPTextEncoder', 'CLIPVisionBackbone', 'CosineHead', 'DCPCLIP',
-    'DynamicCategorySelection', 'OpenVocabDataPreProcessor', 'SelectedBCELoss',
-    'SpatialEnhancedDecoder', 'TagValidation', 'TextGuidedAlignment',
-    'select_categories', 'validate_tags'
+    'AlignedFeatures', 'CLIPConvNeXtBackbone', 'CLIPFeatures', 'CLIPTextEncoder',
+    'CLIPVisionBackbone', 'CategoryHead', 'CategoryNeck', 'CosineHead', 'CosineNeck',
+    'DCPCLIP', 'DynamicCategorySelection', 'ImageEncoder',
+    'OpenVocabDataPreProcessor', 'Pairs', 'SelectedBCELoss', 'SpatialEnhancedDecoder',
+    'TagValidation', 'TextEmbeddings', 'TextGuidedAlignment', 'select_categories',
+    'validate_tags'
 ]

@@ -1,13 +1,13 @@
 """Tag validation (Sec. III-D, Eq. 17): a second look at unseen categories."""
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
+from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..vocabulary import Vocabulary
+from ..vocabulary import Vocabulary, Words
 
 
 def region_features(seg_map: Tensor, feats: Tensor, categories: Tensor) -> Tensor:
@@ -77,6 +77,7 @@ def validate_tags(seg_map: Tensor, feats: Tensor, text: Tensor, seen: Tensor, *,
     scores = pooled @ text.T / text.norm(dim=-1)  # [K, C]; no second [C, D]
     own = scores.gather(1, unseen[:, None])
     rank = (scores > own).sum(1)  # 0 is the most similar
+    # Eq. 17, by region; what is seen or ignored is not among them
     renamed = torch.where(rank < top_k, unseen, scores.argmax(1))
     result = seg_map.clone()
     for old, new in zip(unseen.tolist(), renamed.tolist()):
@@ -91,8 +92,12 @@ def seen_mask(vocabulary: Vocabulary, seen: Vocabulary, match: str) -> Tensor:
     return torch.from_numpy(vocabulary.seen(seen, match=match))
 
 
+@MODELS.register_module()
 class TagValidation:
     """:func:`validate_tags` with its settings, for the segmentor.
+
+    A second look of your own is a registered class with this ``__call__``; name it as
+    ``tag_validation=dict(type=...)``. ``DCPCLIP`` hands it ``seen``.
 
     Args:
         seen: The training vocabulary: a :class:`Vocabulary`, its name or path, or a
@@ -102,7 +107,7 @@ class TagValidation:
             ``'concept'``, see :meth:`Vocabulary.seen`.
     """
 
-    def __init__(self, seen: Vocabulary | str | Sequence[str], top_k: int = 5,
+    def __init__(self, seen: Words, top_k: int = 5,
                  match: str = 'name') -> None:
         if top_k < 1:
             raise ValueError(f'top_k must be at least 1, got {top_k}')
@@ -110,9 +115,25 @@ class TagValidation:
         self.top_k = top_k
         self.match = match
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TagValidation):
+            return NotImplemented
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __repr__(self) -> str:
+        return (f'{type(self).__name__}(seen={self.seen!r}, top_k={self.top_k}, '
+                f'match={self.match!r})')
+
     def __call__(self, seg_map: Tensor, feats: Tensor, text: Tensor,
                  vocabulary: Vocabulary) -> Tensor:
-        """Validate one map, see :func:`validate_tags`."""
+        """Validate one map, see :func:`validate_tags`.
+
+        Args:
+            seg_map: Predicted category ids, int64 [H, W].
+            feats: CLIP's patch features in the joint space, [D, h, w].
+            text: Embeddings of all categories, [C, D].
+            vocabulary: Their words.
+        """
         seen = seen_mask(vocabulary, self.seen, self.match)
         return validate_tags(seg_map, feats, text, seen.to(seg_map.device),
                              top_k=self.top_k)

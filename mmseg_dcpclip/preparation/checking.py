@@ -1,19 +1,17 @@
 """Check a prepared dataset: files, sizes of splits, label values."""
 
-import argparse
-import json
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from mmseg.datasets import BaseSegDataset
 from PIL import Image, ImageOps
-from tqdm import tqdm
 
-from .loading import LoadWideAnnotations
+from ..datasets import LoadWideAnnotations
+from ..datasets.labels import write_json
+from .parallel import map_files
 
 # Images per split as published.
 PUBLISHED = {
@@ -32,12 +30,12 @@ class Report:
     """What was found in one split.
 
     Attributes:
-        title (str): Dataset and split.
-        images (int): Number of images with a label.
-        problems (list[str]): What is wrong, each with its remedy.
-        pixels (np.ndarray, optional): int64, shape (num_classes + 1, ): pixels
-            of each class, then ignored ones; None if labels were not read.
-        names (tuple[str]): Class names.
+        title: Dataset and split.
+        images: Number of images with a label.
+        problems: What is wrong, each with its remedy.
+        pixels: int64 [num_classes + 1]: pixels of each class, then ignored ones.
+            None: the labels were not read.
+        names: Class names.
     """
 
     title: str
@@ -47,24 +45,34 @@ class Report:
     names: tuple[str, ...] = ()
 
     def lines(self, shown: int = 5) -> list[str]:
-        """The report as text lines, at most ``shown`` problems of them."""
+        """The report as text.
+
+        Args:
+            shown: Number of problems that are written out.
+
+        Returns:
+            list[str]: Its lines.
+        """
         lines = [f'{self.title}: {self.images} images']
         if self.pixels is not None:
-            absent = [
-                name for name, count in zip(self.names, self.pixels)
-                if count == 0
-            ]
+            present = np.count_nonzero(self.pixels[:-1])
             share = self.pixels[-1] / max(1, self.pixels.sum())
-            lines.append(f'  {len(self.names) - len(absent)} of {len(self.names)} '
-                         f'classes have pixels, {share:.1%} of the pixels are '
-                         'ignored')
+            lines.append(f'  {present} of {len(self.names)} classes have pixels, '
+                         f'{share:.1%} of the pixels are ignored')
         lines += [f'  PROBLEM: {problem}' for problem in self.problems[:shown]]
         if len(self.problems) > shown:
             lines.append(f'  ... and {len(self.problems) - shown} more problems')
         return lines
 
     def histogram(self) -> list[dict]:
-        """Pixels of each class, and ``None`` for ignored ones."""
+        """The pixels of each class as plain types.
+
+        Returns:
+            list[dict]: ``id``, ``name`` and ``pixels`` of each class, then of ignored
+            pixels with the id None. Nothing if the labels were not read.
+        """
+        if self.pixels is None:
+            return []
         ids = [*range(len(self.names)), None]
         return [
             dict(id=i, name=name, pixels=int(count)) for i, name, count in zip(
@@ -73,7 +81,16 @@ class Report:
 
 
 def count_label(info: dict, num_classes: int) -> np.ndarray | str:
-    """Pixels per class of one label, ignored last; a message if it is bad."""
+    """Count the pixels of one label.
+
+    Args:
+        info: An image of a dataset, as ``get_data_info`` of mmseg gives it.
+        num_classes: Number of classes.
+
+    Returns:
+        np.ndarray | str: Pixels [num_classes + 1] per class, ignored ones last; a
+        message if the label is bad.
+    """
     try:
         with Image.open(info['img_path']) as image:
             # Only the header is read, unless the picture has to be turned.
@@ -93,12 +110,12 @@ def check_split(title: str,
     """Check one split of a dataset.
 
     Args:
-        title (str): Dataset and split, for the report.
-        build (Callable): Builds the dataset, one with an
-            :class:`OpenVocabMixin` and ``skip_unlabelled=True``.
-        published (int, optional): Number of images it should have.
-        read_labels (bool): Decode every label and count its pixels.
-        workers (int, optional): Number of processes. Defaults to one per core.
+        title: Dataset and split, for the report.
+        build: Builds the dataset, one with an :class:`OpenVocabMixin` and
+            ``skip_unlabelled=True``.
+        published: Number of images it should have.
+        read_labels: Decode every label and count its pixels.
+        workers: Number of processes for that. None: one per core.
 
     Returns:
         Report: What was found; nothing is raised for missing or broken files.
@@ -116,56 +133,28 @@ def check_split(title: str,
             f'{len(infos)} labelled images, {published} are published; complete the '
             'download and run the converter again')
     if read_labels:
-        _read_labels(report, infos, workers or os.cpu_count() or 1)
+        _read_labels(report, infos, workers)
     return report
 
 
-def _read_labels(report: Report, infos: list[dict], workers: int) -> None:
+def write_histogram(reports: Sequence[Report], path: str | Path) -> None:
+    """Write the pixels of each class of all splits that were read.
+
+    Args:
+        reports: One per split.
+        path: The JSON file, with one entry per split.
+    """
+    counted = {r.title: r.histogram() for r in reports if r.pixels is not None}
+    write_json(path, counted, ensure_ascii=False)
+
+
+def _read_labels(report: Report, infos: list[dict], workers: int | None) -> None:
+    """Add pixels, and problems of labels, to a report."""
     num_classes = len(report.names)
-    count = partial(count_label, num_classes=num_classes)
-    bar = partial(tqdm, total=len(infos), desc=report.title, unit='img')
     report.pixels = np.zeros(num_classes + 1, dtype=np.int64)
-    if workers == 1:
-        results = list(bar(map(count, infos)))
-    else:
-        with ProcessPoolExecutor(workers) as executor:
-            results = list(bar(executor.map(count, infos, chunksize=16)))
-    for result in results:
+    count = partial(count_label, num_classes=num_classes)
+    for result in map_files(count, infos, workers, report.title):
         if isinstance(result, str):
             report.problems.append(result)
         else:
             report.pixels += result
-
-
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that all data commands share."""
-    parser.add_argument(
-        '--workers', type=int, help='number of processes (default: one per core)')
-    parser.add_argument(
-        '--histogram', metavar='JSON', help='where to write the pixels of each class '
-        'that a check counts')
-
-
-def finish(reports: Sequence[Report], histogram: str | None = None) -> int:
-    """Print reports and write their histograms.
-
-    Args:
-        reports (Sequence[Report]): One per split.
-        histogram (str, optional): JSON file for the pixels of each class.
-
-    Returns:
-        int: Exit status, 1 if there is any problem.
-    """
-    for report in reports:
-        print('\n'.join(report.lines()))
-    if histogram:
-        write_histogram(reports, histogram)
-    return int(any(report.problems for report in reports))
-
-
-def write_histogram(reports: Sequence[Report], path: str) -> None:
-    """Write the pixels of each class of all splits that were read as JSON."""
-    counted = {r.title: r.histogram() for r in reports if r.pixels is not None}
-    with open(path, 'w', encoding='utf-8') as file:
-        json.dump(counted, file, indent=1, ensure_ascii=False)
-    print(f'pixels of each class: {path}')

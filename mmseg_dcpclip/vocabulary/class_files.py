@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 
 def read_class_file(path: str | Path) -> dict:
@@ -14,15 +15,16 @@ def read_class_file(path: str | Path) -> dict:
     object with ``classes`` and optionally ``palette`` and ``name``.
 
     Args:
-        path (str | Path): The file.
+        path: The file.
 
     Returns:
-        dict: ``entries`` (list), ``palette`` (list or None) and ``name`` (str,
-        by default the file's name without its ending).
+        dict: ``entries`` (list), ``palette`` (list or None) and ``name`` (str, by
+        default the file's name without its ending), as :class:`Vocabulary` takes
+        them.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the form is unknown or the content does not follow it.
+        FileNotFoundError: There is no such file.
+        ValueError: The form is unknown or the content does not follow it.
     """
     path = Path(path)
     if path.suffix not in ('.txt', '.csv', '.json'):
@@ -35,7 +37,7 @@ def read_class_file(path: str | Path) -> dict:
     except UnicodeDecodeError as error:
         raise ValueError(f'{path} is not UTF-8 text ({error.reason} at byte '
                          f'{error.start}); save it as UTF-8') from error
-    content = dict(entries=[], palette=None, name=path.stem)
+    content: dict[str, Any] = dict(entries=[], palette=None, name=path.stem)
     if path.suffix == '.txt':
         # Ids are line numbers: a blank line inside the list stays an error.
         content['entries'] = text.rstrip().splitlines()
@@ -47,6 +49,7 @@ def read_class_file(path: str | Path) -> dict:
 
 
 def _read_csv(text: str, path: Path) -> list[list[str]]:
+    """The synonyms of each row, the name first."""
     rows = csv.DictReader(text.splitlines())
     if 'name' not in (rows.fieldnames or []):
         raise ValueError(f"{path} has no column 'name'; its first line must name "
@@ -61,6 +64,7 @@ def _read_csv(text: str, path: Path) -> list[list[str]]:
 
 
 def _read_json(text: str, path: Path) -> dict:
+    """``entries`` and, where they are given, ``palette`` and ``name``."""
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:

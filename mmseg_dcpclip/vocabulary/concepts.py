@@ -22,7 +22,7 @@ def concept_keys(name: str) -> set[str]:
     applied. COCO-Stuff's names are written in that style.
 
     Args:
-        name (str): A category name.
+        name: A category name.
 
     Returns:
         set[str]: One key, or two for the 'wall-Y' kind.

@@ -1,7 +1,7 @@
 """Label sets of the benchmarks, shipped with the package.
 
-Only the standard library is used here. See ``data/README.md`` for what
-each file holds and where the facts come from.
+Only the standard library is used here. See ``data/README.md`` for what each file
+holds and where the facts come from.
 """
 
 import json
@@ -22,17 +22,17 @@ def read_label_set(name: str) -> dict:
     """Read one label set.
 
     Args:
-        name (str): One of ``LABEL_SETS``.
+        name: One of ``LABEL_SETS``.
 
     Returns:
-        dict: ``title`` (str), ``entries`` (list of str, synonyms joined by
-        '|', in train-id order), ``source_ids`` (list of int, the value of each
-        class in the raw download), ``variants`` (dict from a variant's name to
-        {train id: entry}) and ``absent_from_val`` (list of the train ids that
-        have no pixel in the val split, empty where this is not known).
+        dict: ``title`` (str), ``entries`` (list of str, synonyms joined by '|', in
+        train-id order), ``source_ids`` (list of int, the value of each class in the
+        raw download), ``variants`` (dict from a variant's name to {train id: entry})
+        and ``absent_from_val`` (list of the train ids that have no pixel in the val
+        split, empty where this is not known).
 
     Raises:
-        ValueError: If there is no such label set.
+        ValueError: There is no such label set.
     """
     if name not in LABEL_SETS:
         raise ValueError(
@@ -50,8 +50,8 @@ def read_label_set(name: str) -> dict:
         absent_from_val=raw.get('absent_from_val', []))
 
 
-def pascal_context_val_ids() -> list:
-    """Image ids (str, such as '2008_000002') of the 5104 val images."""
+def pascal_context_val_ids() -> list[str]:
+    """Image ids of the 5104 val images, such as '2008_000002'."""
     by_year = json.loads(_read_text('pascal_context_val.json'))
     return [
         f'{year}_{number:06d}' for year, numbers in by_year.items()

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +22,16 @@ def match_names(names: Sequence[str], known: Sequence[str],
     """Tell which names occur among the known ones.
 
     Args:
-        names (Sequence[str]): The names asked about.
-        known (Sequence[str]): The names trained on.
-        match (str): 'name': equal in lower case. 'concept': they share a key
-            of :func:`concept_keys`.
+        names: The names asked about.
+        known: The names trained on.
+        match: 'name': equal in lower case. 'concept': they share a key of
+            :func:`concept_keys`.
 
     Returns:
-        np.ndarray: bool, shape (len(names), ).
+        np.ndarray: bool [len(names)].
 
     Raises:
-        ValueError: If ``match`` is neither of the two.
+        ValueError: ``match`` is neither of the two.
     """
     if match not in ('name', 'concept'):
         raise ValueError(f"match must be 'name' or 'concept', got {match!r}")
@@ -56,24 +57,25 @@ class Vocabulary:
     order; palette, name and origin do not count.
 
     Args:
-        entries (Sequence): One entry per category: a string in which '|'
-            separates synonyms, or a sequence of synonyms. Blanks around a
-            synonym are removed, repeated blanks inside become one.
-        palette (Sequence, optional): One [r, g, b] in 0..255 per category.
-            Defaults to None: :func:`make_palette`.
-        name (str, optional): A short name for tables. Defaults to None.
-        origin (str): Where the words come from, for reports.
+        entries: One entry per category: a string in which '|' separates synonyms, or
+            a sequence of synonyms. Blanks around a synonym are removed, repeated
+            blanks inside become one.
+        palette: One [r, g, b] in 0..255 per category. None: :func:`make_palette`.
+        name: A short name for tables.
+        origin: Where the words come from, for reports.
 
     Attributes:
-        names (tuple[str]): The first synonym of each category. It need not
-            be unique (ADE20K-847 has three kinds of 'bag').
-        synonyms (tuple[tuple[str]]): All synonyms of each category.
-        palette (list[list[int]]): One colour per category.
-        digest (str): SHA-256 (hex) over the synonyms in order.
+        names: The first synonym of each category. It need not be unique (ADE20K-847
+            has three kinds of 'bag').
+        synonyms: All synonyms of each category.
+        palette: One colour [r, g, b] per category.
+        name: As given.
+        origin: As given.
+        digest: SHA-256 (hex) over the synonyms in order.
 
     Raises:
-        ValueError: If the list is empty, or an entry is blank, not a string,
-            or equal to an earlier one.
+        ValueError: The list is empty, or an entry is blank, not a string, or equal to
+            an earlier one.
     """
 
     def __init__(self,
@@ -123,19 +125,24 @@ class Vocabulary:
 
     @property
     def metainfo(self) -> dict:
-        """dict: Classes and palette, as mmseg's datasets want them."""
+        """Classes and palette, as mmseg's datasets want them."""
         return dict(
             classes=self.names, palette=[list(color) for color in self.palette])
+
+    @cached_property
+    def names_digest(self) -> str:
+        """str: :func:`digest_of` the names alone, which is all that a metric knows."""
+        return digest_of([[name] for name in self.names])
 
     def seen(self, other: 'Vocabulary', match: str = 'name') -> np.ndarray:
         """Tell which categories also occur in another vocabulary.
 
         Args:
-            other (Vocabulary): The vocabulary trained on.
-            match (str): 'name' or 'concept', see :func:`match_names`.
+            other: The vocabulary trained on.
+            match: 'name' or 'concept', see :func:`match_names`.
 
         Returns:
-            np.ndarray: bool, shape (len(self), ).
+            np.ndarray: bool [len(self)].
         """
         return match_names(self.names, other.names, match)
 
@@ -144,8 +151,8 @@ class Vocabulary:
         """Make a vocabulary from what stands for one.
 
         Args:
-            words (Vocabulary | str | Sequence): A vocabulary (returned as it is), a
-                name or path for :meth:`load`, or a list of entries.
+            words: A vocabulary (returned as it is), a name or path for :meth:`load`,
+                or a list of entries.
 
         Returns:
             Vocabulary: See :meth:`load` and the class for what is refused.
@@ -159,9 +166,9 @@ class Vocabulary:
         """Make a vocabulary from one string, as typed on a command line.
 
         Args:
-            text (str): Entries separated by ';' or line breaks, synonyms by
-                '|'. Blank entries between separators are skipped.
-            name (str, optional): A short name.
+            text: Entries separated by ';' or line breaks, synonyms by '|'. Blank
+                entries between separators are skipped.
+            name: A short name.
 
         Returns:
             Vocabulary: The categories in the order given.
@@ -174,19 +181,19 @@ class Vocabulary:
         """Load a label set of the package, or read a file.
 
         Args:
-            source (str | Path): A name in ``LABEL_SETS``, another set
-                of the catalogue ('mini-847'), or a .txt, .csv or .json file as
+            source: A name in ``LABEL_SETS``, another set of the catalogue
+                ('mini-847'), or a .txt, .csv or .json file as
                 :func:`read_class_file` reads it.
-            names (str): Wording of a package label set: 'default', 'spaced'
-                ('air conditioner' for 'airconditioner'), 'detectron2'
-                (ade20k_150) or 'mmseg' (pascal_context_59).
+            names: Wording of a package label set: 'default', 'spaced'
+                ('air conditioner' for 'airconditioner'), 'detectron2' (ade20k_150)
+                or 'mmseg' (pascal_context_59).
 
         Returns:
             Vocabulary: The categories in train-id order.
 
         Raises:
-            ValueError: If the source is unknown, or its content is not usable.
-            FileNotFoundError: If a file is named that does not exist.
+            ValueError: The source is unknown, or its content is not usable.
+            FileNotFoundError: A file is named that does not exist.
         """
         if str(source) in LABEL_SETS:
             label_set = read_label_set(str(source))
@@ -208,8 +215,8 @@ class Vocabulary:
         if not Path(source).suffix:
             raise ValueError(
                 f'{str(source)!r} is neither a label set of the package '
-                f'({", ".join([*LABEL_SETS, *catalogue.LABEL_SETS])}) nor a .txt, .csv or '
-                '.json file')
+                f'({", ".join([*LABEL_SETS, *catalogue.LABEL_SETS])}) nor a .txt, '
+                '.csv or .json file')
         content = read_class_file(source)
         try:
             return cls(**content, origin=str(source))

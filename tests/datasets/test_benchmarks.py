@@ -20,15 +20,15 @@ from toy_segmentor import RelabelSegmentor
 
 import mmseg_dcpclip.datasets  # noqa: F401  registers the datasets
 import mmseg_dcpclip.evaluation  # noqa: F401  registers the metric
-from mmseg_dcpclip.data import LABEL_SETS
-from mmseg_dcpclip.vocabulary import Vocabulary
+from mmseg_dcpclip.cli import main
+from mmseg_dcpclip.shipped import config_path
+from mmseg_dcpclip.vocabulary import LABEL_SETS, Vocabulary
 
 RUN_NUMBER = itertools.count()
-CONFIGS = Path(__file__).parents[2] / 'configs/_base_/datasets'
 
 
 def base_config(name: str, root: Path) -> Config:
-    config = Config.fromfile(CONFIGS / f'{name}.py')
+    config = Config.fromfile(config_path(f'_base_/datasets/{name}'))
     for split in ('train', 'val', 'test'):
         loader = config.get(f'{split}_dataloader')
         if loader is not None:
@@ -53,10 +53,9 @@ def run_test(config: Config, work_dir: Path, batch_size=1, **model) -> dict:
     return runner.test()
 
 
-def test_coco_stuff(tmp_path, load_tool):
+def test_coco_stuff(tmp_path):
     root = make_coco_stuff_tree(tmp_path / 'coco', convert=False)
-    converter = load_tool('dataset_converters/coco_stuff.py')
-    assert converter.main([str(root), '--workers', '1']) == 0
+    assert main(['data', 'convert', 'coco_stuff', str(root), '--workers', '1']) == 0
     config = base_config('coco_stuff_171', root)
     dataset = DATASETS.build(config.test_dataloader.dataset)
     assert dataset.vocabulary == Vocabulary.load('coco_stuff_171')
@@ -108,11 +107,11 @@ def test_ade20k_150(tmp_path):
     assert result['mIoU_union'] == 66.67  # 4 of 6: class 100 was predicted
 
 
-def test_ade20k_847(tmp_path, load_tool):
+def test_ade20k_847(tmp_path):
     raw = make_ade20k_full_tree(tmp_path / 'ADE20K_2021_17_01')
     out = tmp_path / 'ade20k_847'
-    converter = load_tool('dataset_converters/ade20k_847.py')
-    assert converter.main([str(raw), '--out', str(out), '--workers', '1']) == 0
+    assert main(['data', 'convert', 'ade20k_847', str(raw), '--out', str(out),
+                 '--workers', '1']) == 0
     for i, size in enumerate([(48, 64), (591, 512)]):
         label = Image.open(out / f'annotations/validation/ADE_val_{i + 1:08d}.png')
         image = Image.open(out / f'images/validation/ADE_val_{i + 1:08d}.jpg')
@@ -136,10 +135,10 @@ def test_ade20k_847(tmp_path, load_tool):
     assert result['mIoU_union'] == 25.0  # of eight: 78, 202 and 1 were predicted
 
 
-def test_pascal_context(tmp_path, load_tool):
+def test_pascal_context(tmp_path):
     root = make_pascal_context_tree(tmp_path / 'VOC2010')
-    converter = load_tool('dataset_converters/pascal_context.py')
-    assert converter.main([str(root), '--workers', '1']) == 0
+    assert main(['data', 'convert', 'pascal_context', str(root),
+                 '--workers', '1']) == 0
     wide = Image.open(root / 'annotations_pc459/2008_000002.png')
     assert wide.mode == 'I;16'
     assert np.unique(wide).tolist() == [0, 1, 8, 255, 256, 457, 458, 65535]
@@ -178,7 +177,7 @@ def test_pascal_voc_20(tmp_path):
 
 @pytest.mark.parametrize('name', LABEL_SETS)
 def test_configs_agree_with_label_sets(name):
-    config = Config.fromfile(CONFIGS / f'{name}.py')
+    config = Config.fromfile(config_path(f'_base_/datasets/{name}'))
     dataset_class = DATASETS.get(config.dataset_type)
     vocabulary = Vocabulary.load(name)
     assert dataset_class.LABEL_SET == name

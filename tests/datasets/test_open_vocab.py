@@ -1,5 +1,4 @@
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,9 +21,9 @@ from mmseg_dcpclip.datasets import (
     PascalContext459Dataset,
     TextVocabDataset,
 )
+from mmseg_dcpclip.shipped import config_path
 from mmseg_dcpclip.vocabulary import Vocabulary
 
-OWN_CONFIG = Path(__file__).parents[2] / 'configs/_base_/datasets/own_dataset.py'
 WIDE_NAMES = [f'kind {i}' for i in range(847)]
 RUN_NUMBER = itertools.count()
 
@@ -38,7 +37,7 @@ def own_dataset(root, split='val', **kwargs):
 
 
 def own_config(root, batch_size=1):
-    config = Config.fromfile(OWN_CONFIG)
+    config = Config.fromfile(config_path('_base_/datasets/own_dataset'))
     for split in ('train', 'val', 'test'):
         loader = config[f'{split}_dataloader']
         loader.update(num_workers=0, persistent_workers=False, batch_size=batch_size)
@@ -167,7 +166,7 @@ def test_too_few_classes(tmp_path):
 
 def test_missing_files(tmp_path):
     root = make_own_tree(tmp_path / 'own', num_val=3)
-    with pytest.raises(MissingDataError, match='images/test.*check_data') as error:
+    with pytest.raises(MissingDataError, match='images/test.*data check') as error:
         own_dataset(root, split='test')
     assert error.value.path == str(root / 'images/test')
     with pytest.raises(MissingDataError, match=r'\*\.jpeg.*img_suffix'):

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import ConcatDataset
 
 from mmseg_dcpclip import Vocabulary
-from mmseg_dcpclip.engine.hooks.vocabulary_hook import dataset_vocabulary
+from mmseg_dcpclip.datasets import dataset_vocabulary
 from mmseg_dcpclip.models import DCPCLIP
 
 NAMES = ('cat', 'dog', 'sky')
@@ -39,12 +39,11 @@ class MistakenDCPCLIP(DCPCLIP):
     """Predicts 'cat' on the left and 'sky' on the right; its features know better."""
 
     def text_embeddings(self):
-        from mmseg_dcpclip.models.text_encoders import TextEmbeddings
+        from mmseg_dcpclip.models import TextEmbeddings
         return TextEmbeddings.from_templates(torch.eye(3)[:, None].repeat(1, 2, 1))
 
-    def encode_decode(self, inputs, batch_data_samples=None):
-        from mmseg_dcpclip.models.clip import CLIPFeatures
-        from mmseg_dcpclip.models.selection import Pairs
+    def encode_decode(self, inputs, batch_data_samples=None, **kwargs):
+        from mmseg_dcpclip.models import CLIPFeatures, Pairs
         patch = torch.zeros(1, 2, 3)
         patch[0, 0, 1] = patch[0, 1, 2] = 1.0  # dog, sky
         logits = torch.zeros(3, 8, 16)

@@ -18,8 +18,9 @@ from mmseg_dcpclip import Vocabulary
 from mmseg_dcpclip.models import TagValidation, validate_tags
 from mmseg_dcpclip.models import selection as selection_module
 from mmseg_dcpclip.models.segmentors import dcpclip as dcpclip_module
+from mmseg_dcpclip.models.segmentors.samples import categories_in
 from mmseg_dcpclip.models.segmentors.views import window_boxes
-from mmseg_dcpclip.models.selection import Pairs, categories_in
+from mmseg_dcpclip.models.structures import Pairs
 
 
 def prepared(model, sizes, training=False, **kwargs):
@@ -63,7 +64,7 @@ def test_mixed_sizes_train_as_the_mean_of_one_by_one():
 
 def test_ground_truth_joins_the_selection(monkeypatch):
     model = toy_model()
-    monkeypatch.setattr(model, 'select', lambda features, text: torch.tensor(
+    monkeypatch.setattr(model, 'select', lambda *_: torch.tensor(
         [[True, False, False, False, False]]))
     data = prepared(model, [(16, 16)], True)
     label = torch.full((1, 16, 16), 255)
@@ -133,9 +134,9 @@ def plain_whole(model, image, size):
 
 @torch.no_grad()
 @pytest.mark.parametrize('theta', [0.9, 0.0])
-def test_whole_mode_equals_all_categories(theta, monkeypatch):
-    monkeypatch.setattr(dcpclip_module, 'CHUNK', 2)  # several chunks
-    model = toy_model(selection=dict(theta=theta)).eval()
+def test_whole_mode_equals_all_categories(theta):
+    model = toy_model(selection=dict(theta=theta),
+                      test_cfg=dict(mode='whole', max_maps=2)).eval()  # several chunks
     data = prepared(model, [(32, 40)])
     data['data_samples'][0].set_metainfo(dict(ori_shape=(50, 45)))
     expected = plain_whole(model, data['inputs'][0], (50, 45))
@@ -254,11 +255,21 @@ def test_one_word():
     assert (sample.pred_sem_seg.data == 0).all()
 
 
-@torch.no_grad()
-def test_bad_test_cfg():
-    model = toy_model(test_cfg=dict(mode='slide')).eval()
-    with pytest.raises(ValueError, match='crop_size'):
-        model.predict(**prepared(model, [(16, 16)]))
+@pytest.mark.parametrize('test_cfg, message', [
+    (dict(mode='slide'), 'crop_size'),
+    (dict(mode='slide', crop_size=(8, 8), stride=(0, 4)), 'stride'),
+    (dict(mode='slide', crop_size=8, stride=(4, 4)), 'crop_size'),
+    (dict(mode='hole'), "mode='hole'"),
+    (dict(mode='whole', return_logit=True), "did you mean 'return_logits'"),
+    (dict(max_maps=0), 'max_maps')])
+def test_bad_test_cfg(test_cfg, message):
+    """Refused when the model is built, and when it is set."""
+    with pytest.raises(ValueError, match=message):
+        toy_model(test_cfg=test_cfg)
+    model = toy_model()
+    with pytest.raises(ValueError, match=message):
+        model.test_cfg = test_cfg
+    assert model.test_cfg == dict(mode='whole')
 
 
 # -------------------------------------------------------------------------- words
@@ -393,7 +404,7 @@ def test_pairs_of_a_batch_are_ragged():
 @torch.no_grad()
 @pytest.mark.parametrize('tokens', [1, 40, 10**6])
 @pytest.mark.parametrize('compile_head', [None, dict(bucket=4, backend='eager')])
-def test_some_pairs_at_a_time_equal_all_at_once(monkeypatch, tokens, compile_head):
+def test_some_pairs_at_a_time_equal_all_at_once(tokens, compile_head):
     model = toy_model(selection=dict(theta=0.0)).eval()
     features = model.extract_feat(torch.randn(3, 3, 32, 32))  # 16 places
     text = model.text_embeddings()
@@ -401,7 +412,7 @@ def test_some_pairs_at_a_time_equal_all_at_once(monkeypatch, tokens, compile_hea
     pairs = Pairs.from_mask(mask)
     with torch.enable_grad():  # never in parts
         expected = model.decode(features, text, pairs)
-    monkeypatch.setattr(dcpclip_module, 'TOKENS', tokens)
+    model.test_cfg = dict(mode='whole', max_places=tokens)
     model.compile_head = compile_head
     torch.testing.assert_close(model.decode(features, text, pairs), expected,
                                atol=1e-5, rtol=1e-4)

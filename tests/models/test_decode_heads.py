@@ -9,7 +9,7 @@ from mmseg_dcpclip.models.decode_heads.guided_window_attention import (
     GuidedShiftWindowMSA,
 )
 from mmseg_dcpclip.models.decode_heads.spatial_enhanced_decoder import attention_map
-from mmseg_dcpclip.models.necks import AlignedFeatures
+from mmseg_dcpclip.models.structures import AlignedFeatures, take_images
 
 SMALL = dict(cost_dims=8, shallow_dims=6, window_size=2, attention_grid=3,
              guidance_dims=(5, 3), similarity_dims=(3, 2), skip_dims=(2, 2),
@@ -168,13 +168,14 @@ def test_parts_equal_the_whole():
     torch.manual_seed(0)
     features, pairs, aligned = toy_features(), toy_pairs((3, 1)), toy_aligned(4)
     for head in (SpatialEnhancedDecoder(**SMALL).eval(), CosineHead()):
-        maps = head.image_maps(features)
+        maps = head.prepare(features)
         parts, start = [], 0
         for images, part in pairs.split(2):
             rows = slice(start, start + len(part))
             some = AlignedFeatures(*(x[rows] for x in (
                 aligned.similarity, aligned.cost, aligned.refined)))
-            parts.append(head(features[images], some, part, [m[images] for m in maps]))
+            parts.append(head(features[images], some, part,
+                              take_images(maps, images)))
             start = rows.stop
         assert len(parts) == 2
         torch.testing.assert_close(torch.cat(parts), head(features, aligned, pairs),

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from toys import toy_pairs
 
 from mmseg_dcpclip.models.losses import SelectedBCELoss, selected_bce
-from mmseg_dcpclip.models.selection import Pairs
+from mmseg_dcpclip.models.structures import Pairs
 
 
 @pytest.mark.parametrize('ignored', ['mask', 'negative'])

@@ -124,7 +124,7 @@ def test_parts_equal_the_whole(options):
     features, pairs = toy_features(), toy_pairs((3, 1))
     text = unit_text(pairs)
     neck = TextGuidedAlignment(**SMALL | options).eval()
-    tokens = neck.image_tokens(features, F.normalize(text.mean(1), dim=-1), pairs)
+    tokens = neck.prepare(features, F.normalize(text.mean(1), dim=-1), pairs)
     parts, start = [], 0
     for images, part in pairs.split(2):
         rows = slice(start, start + len(part))

@@ -3,8 +3,13 @@ import pytest
 import torch
 
 from mmseg_dcpclip.models import DynamicCategorySelection, select_categories
-from mmseg_dcpclip.models import selection as selection_module
-from mmseg_dcpclip.models.selection import Pairs, per_pair
+from mmseg_dcpclip.models.structures import (
+    CLIPFeatures,
+    Pairs,
+    TextEmbeddings,
+    first_equal,
+    per_pair,
+)
 
 
 def plain_selection(patch, cls, text, tau, theta, union=False):
@@ -76,15 +81,27 @@ def test_union_closes_the_dead_zone():
     assert union.tolist() == [True, True, False]
 
 
-def test_chunks_change_nothing(inputs, monkeypatch):
+def test_chunks_change_nothing(inputs):
     tensors = [torch.tensor(x) for x in inputs]
     tensors[2] = torch.cat([tensors[2], tensors[2]])  # ties: the lower id wins
     whole = select_categories(*tensors, logit_scale=30.0, theta=0.9).selected
-    monkeypatch.setattr(selection_module, 'BLOCK', 7)
-    monkeypatch.setattr(selection_module, 'SCORES', 7 * 3 * 12)
-    chunked = select_categories(*tensors, logit_scale=30.0, theta=0.9).selected
+    chunked = select_categories(*tensors, logit_scale=30.0, theta=0.9, block=7,
+                                max_scores=7 * 3 * 12).selected
     assert torch.equal(whole, chunked)
     assert not chunked[:, 40:].any()
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.float64])
+def test_first_equal(dtype):
+    rows = torch.randn(50, 16).to(dtype)
+    rows[20], rows[40], rows[41] = rows[3], rows[3], rows[39]
+    expected = [next(j for j in range(i + 1) if torch.equal(rows[j], rows[i]))
+                for i in range(50)]
+    assert expected[40] == 3 and expected[41] == 39
+    for elements in (1, 100, 10**6):
+        assert first_equal(rows, elements).tolist() == expected
+    # a sign that a sum alone could not tell
+    assert first_equal(torch.tensor([[1.0, 2.0], [2.0, 1.0]])).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize('change, message', [
@@ -101,8 +118,10 @@ def test_bad_input(inputs, change, message):
 
 def test_max_categories_keeps_the_best_image_scores(inputs):
     patch, cls, text = (torch.tensor(x).float() for x in inputs)
-    free = DynamicCategorySelection(theta=0.5)(patch, cls, text, 30.0)
-    cut = DynamicCategorySelection(theta=0.5, max_categories=3)(patch, cls, text, 30.0)
+    features = CLIPFeatures(cls, patch, (3, 4))
+    words = TextEmbeddings(text[:, None], text)
+    free = DynamicCategorySelection(theta=0.5)(features, words, 30.0)
+    cut = DynamicCategorySelection(theta=0.5, max_categories=3)(features, words, 30.0)
     assert free.sum(1).max() > 3
     assert cut.sum(1).max() == 3 and not (cut & ~free).any()
     scores = select_categories(patch, cls, text, logit_scale=30.0, theta=0.5,

@@ -21,9 +21,9 @@ from toys import toy_model, toy_samples
 
 from mmseg_dcpclip import Vocabulary
 from mmseg_dcpclip.models import CLIPTextEncoder
+from mmseg_dcpclip.models.structures import TextEmbeddings
 from mmseg_dcpclip.models.text_encoders import (
     TextBank,
-    TextEmbeddings,
     clip_text,
     text_bank,
 )

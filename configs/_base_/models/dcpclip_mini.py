@@ -1,5 +1,6 @@
 # DCP-CLIP on the mini CLIP of the small world (8 x 8 patches of
-# 64-pixel crops in training, 12 x 12 of 96-pixel pictures in testing).
+# 64-pixel crops in training, 12 x 12 of 96-pixel pictures in testing). Widths that one
+# part decides for another are not repeated.
 clip = dict(model_name='mini-ViT-8', pretrained='miniworld')
 model = dict(
     type='DCPCLIP',
@@ -14,16 +15,12 @@ model = dict(
     selection=dict(theta=0.05),
     neck=dict(
         type='TextGuidedAlignment',
-        embed_dims=128,
-        num_templates=8,
         cost_dims=32,
         kernel_size=3,
         num_self_heads=2,
         mlp_ratio=2),
     decode_head=dict(
         type='SpatialEnhancedDecoder',
-        cost_dims=32,
-        shallow_dims=128,
         window_size=4,
         attention_grid=8,
         similarity_dims=(8, 4),
@@ -31,6 +28,8 @@ model = dict(
         skip_dims=(32, 32),
         num_heads=(2, 1),
         mlp_ratio=2),
+    # The second look (Eq. 17); None tests without.
+    tag_validation=dict(seen='mini-seen', top_k=3),
     vocabulary='mini-seen',
     ignore_index=65535,
     test_cfg=dict(mode='whole'))

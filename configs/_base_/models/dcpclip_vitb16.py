@@ -1,5 +1,6 @@
 # DCP-CLIP on OpenAI's CLIP ViT-B/16. Sizes the paper does not give are chosen so
-# that alignment and decoder have 15.7 M parameters at ViT-L/14.
+# that alignment and decoder have 15.7 M parameters at ViT-L/14; widths that one part
+# decides for another are not repeated.
 clip = dict(model_name='ViT-B-16', pretrained='openai')
 model = dict(
     type='DCPCLIP',
@@ -14,22 +15,20 @@ model = dict(
     selection=dict(theta=0.5),
     neck=dict(
         type='TextGuidedAlignment',
-        embed_dims=512,
-        num_templates=80,
         cost_dims=48,
         num_cross_layers=1,
         guidance_cls='product',
         guidance_prompt=True),
     decode_head=dict(
         type='SpatialEnhancedDecoder',
-        cost_dims=48,
-        shallow_dims=768,
         num_layers=2,
         guidance_dims=(160, 96),
         skip_dims=(64, 48),
         window_size=12,
         attention_grid=24,
         loss_decode=dict(type='SelectedBCELoss', ignored='mask')),
+    # The second look (Eq. 17); None tests without.
+    tag_validation=dict(seen='coco_stuff_171', top_k=5),
     vocabulary='coco_stuff_171',
     ignore_index=255,
     # Five views, as CAT-Seg tests: 2 x 2 windows of the 640 x 640 image and the whole.

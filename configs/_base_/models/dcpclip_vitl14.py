@@ -3,6 +3,4 @@ _base_ = './dcpclip_vitb16.py'
 clip = dict(model_name='ViT-L-14-336', pretrained='openai')
 model = dict(
     backbone=dict(out_indices=(7, 15), input_size=(336, 336), **clip),
-    text_encoder=dict(**clip),
-    neck=dict(embed_dims=768),
-    decode_head=dict(shallow_dims=1024))
+    text_encoder=dict(**clip))

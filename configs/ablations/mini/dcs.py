@@ -1,5 +1,4 @@
 # Table III, DCS: the baseline on selected categories only.
 _base_ = '../../dcpclip_mini.py'
 model = dict(
-    neck=None, decode_head=dict(_delete_=True, type='CosineHead'))
-custom_hooks = [dict(type='VocabularyHook')]
+    tag_validation=None, neck=None, decode_head=dict(_delete_=True, type='CosineHead'))

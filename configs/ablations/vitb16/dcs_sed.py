@@ -1,3 +1,3 @@
 # Table III, DCS + SED: the cost conv is all of the alignment, no tag validation.
 _base_ = './tga_none.py'
-custom_hooks = [dict(type='VocabularyHook')]
+model = dict(tag_validation=None)

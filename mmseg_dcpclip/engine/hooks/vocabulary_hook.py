@@ -1,13 +1,12 @@
 """Lets the model's words follow the dataset at hand."""
 
-
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import nn
-from torch.utils.data import Dataset
 
+from ...datasets import dataset_vocabulary
 from ...vocabulary import Vocabulary
 
 
@@ -17,26 +16,13 @@ def bare_model(runner: Runner) -> nn.Module:
     return model.module if is_model_wrapper(model) else model
 
 
-def dataset_vocabulary(dataset: Dataset) -> Vocabulary:
-    """The words of a dataset: its ``vocabulary``, or its metainfo's classes.
-
-    Wrappers (``RepeatDataset``, ``ConcatDataset``) are looked into.
-    """
-    while not hasattr(dataset, 'vocabulary') and not hasattr(dataset, 'METAINFO'):
-        inner = getattr(dataset, 'dataset', None)
-        dataset = dataset.datasets[0] if inner is None else inner
-    if hasattr(dataset, 'vocabulary'):
-        return dataset.vocabulary
-    meta = dataset.metainfo
-    return Vocabulary(meta['classes'], palette=meta.get('palette'))
-
-
 @HOOKS.register_module()
 class VocabularyHook(Hook):
     """Sets the model's vocabulary to the dataset's before each loop.
 
     A training run validates on another vocabulary than it trains on; after the
-    validation the training vocabulary returns.
+    validation the training vocabulary returns. It stands in the configs'
+    ``default_hooks``, which a config of your own adds to and does not replace.
     """
     # Ahead of hooks that rely on the words, such as TagValidationHook.
     priority = 'HIGH'

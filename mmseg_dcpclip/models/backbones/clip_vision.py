@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..clip.features import CLIPFeatures
 from ..clip.layers import resize_position_embedding
-from ..clip.loading import CLIPWeights
+from ..clip.loading import CLIPWeights, clip_config
 from ..clip.tower import CLIPTower
+from ..structures import CLIPFeatures
 
 
 @MODELS.register_module()
@@ -21,7 +21,7 @@ class CLIPVisionBackbone(CLIPTower):
     Two ways to use it:
 
     - for DCP-CLIP (``plain=False``): :meth:`forward` returns
-      :class:`~mmseg_dcpclip.models.clip.CLIPFeatures`;
+      :class:`~mmseg_dcpclip.models.structures.CLIPFeatures`;
     - for stock mmseg heads (``plain=True``): it returns a tuple of token maps of the
       blocks in ``out_indices``, all at 1 / patch size; nothing behind the last of
       these blocks is run or trained.
@@ -45,7 +45,13 @@ class CLIPVisionBackbone(CLIPTower):
             plain output, or ``'value'``, its value path only (MaskCLIP).
         quick_gelu: Overrules what is known of the weights' activation.
         init_cfg: As in mmengine.
+
+    Attributes:
+        joint_dims: D, width of the joint space.
+        embed_dims: W, width of the blocks.
+        shallow_dims: W for each of ``out_indices``.
     """
+    gives_attention = True
 
     def __init__(self,
                  model_name: str = 'ViT-B-16',
@@ -57,6 +63,7 @@ class CLIPVisionBackbone(CLIPTower):
                  patch_tokens: str = 'attention',
                  quick_gelu: bool | None = None,
                  init_cfg: dict | None = None) -> None:
+        clip_config(model_name)  # refuses what is no ViT
         super().__init__('visual', model_name, pretrained, trainable, quick_gelu,
                          init_cfg)
         if patch_tokens not in ('attention', 'value'):
@@ -74,6 +81,7 @@ class CLIPVisionBackbone(CLIPTower):
         if any(not 0 <= i < num_blocks for i in self.out_indices):
             raise ValueError(f'out_indices {tuple(out_indices)} do not fit the '
                              f'{num_blocks} blocks of {model_name}')
+        self.shallow_dims = (self.embed_dims, ) * len(self.out_indices)
         if plain:  # What is never run must not wait for gradients (DDP).
             for block in self.blocks[max(self.out_indices) + 1:]:
                 block.requires_grad_(False)

@@ -1,6 +1,5 @@
-from .features import CLIPFeatures
 from .layers import CLIPAttention
 from .loading import CLIPWeights, clip_config, load_clip_weights
 
-__all__ = ['CLIPAttention', 'CLIPFeatures', 'CLIPWeights', 'clip_config',
+__all__ = ['CLIPAttention', 'CLIPWeights', 'clip_config',
            'load_clip_weights']

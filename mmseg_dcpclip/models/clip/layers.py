@@ -2,7 +2,7 @@
 
 - :class:`CLIPAttention` keeps q, k and v apart, so that q and v can be trained
   while k stays frozen (as CAT-Seg, arXiv 2303.11797, fine-tunes CLIP).
-- :func:`set_quick_gelu` switches the activation of the MLPs.
+- :class:`CLIPActivation` is the activation of the MLPs, which weights can switch.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,6 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 from mmengine.logging import print_log
-from open_clip.transformer import QuickGELU
 from torch import Tensor, nn
 
 
@@ -90,10 +89,38 @@ def split_qkv_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return split
 
 
-def set_quick_gelu(transformer: nn.Module, quick_gelu: bool) -> None:
-    """Set the activation of all MLPs: QuickGELU (OpenAI's weights) or GELU."""
+class CLIPActivation(nn.Module):
+    """QuickGELU (OpenAI's weights) or GELU.
+
+    Weights decide which, and weights come later than modules: mmengine follows every
+    module through ``init_weights``, so none may be replaced there.
+
+    Args:
+        quick: Whether it is QuickGELU.
+    """
+
+    def __init__(self, quick: bool) -> None:
+        super().__init__()
+        self.quick = quick
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[...] to the same."""
+        return x * torch.sigmoid(1.702 * x) if self.quick else F.gelu(x)
+
+    def extra_repr(self) -> str:
+        return f'quick={self.quick}'
+
+
+def add_activation(transformer: nn.Module, quick_gelu: bool) -> None:
+    """Give the MLP of every block a :class:`CLIPActivation`."""
     for block in transformer.resblocks:
-        block.mlp.gelu = QuickGELU() if quick_gelu else nn.GELU()
+        block.mlp.gelu = CLIPActivation(quick_gelu)
+
+
+def set_quick_gelu(transformer: nn.Module, quick_gelu: bool) -> None:
+    """Switch the activation of all MLPs."""
+    for block in transformer.resblocks:
+        block.mlp.gelu.quick = quick_gelu
 
 
 def freeze_all_but(module: nn.Module, transformer: nn.Module, trainable: str) -> None:

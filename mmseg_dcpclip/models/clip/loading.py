@@ -40,20 +40,21 @@ class CLIPWeights:
     source: str
 
 
-def clip_config(model_name: str) -> dict:
+def clip_config(model_name: str, tower: str = 'visual') -> dict:
     """The architecture of a CLIP model.
 
     Args:
         model_name: A name of open_clip, ``'mini-ViT-8'``, or a path of an
             open_clip model config (``.json``).
+        tower: ``'visual'`` or ``'text'``: which tower must be one that this package
+            knows, a ViT with a [CLS] token or a causal text transformer.
 
     Returns:
         dict: open_clip's model config (``embed_dim``, ``vision_cfg``,
         ``text_cfg``, sometimes ``quick_gelu``).
 
     Raises:
-        ValueError: There is no such model, or it is no CLIP ViT with a [CLS] token
-            and open_clip's own text transformer.
+        ValueError: There is no such model, or the tower is of another kind.
     """
     if model_name in catalogue.CLIP_MODELS or model_name.endswith('.json'):
         path = Path(catalogue.CLIP_MODELS.get(model_name, model_name))
@@ -67,15 +68,18 @@ def clip_config(model_name: str) -> dict:
             f'open_clip has no model {model_name!r}; its ViTs: ' +
             ', '.join(n for n in open_clip.list_models() if n.startswith('ViT-')))
     vision, text = config['vision_cfg'], config['text_cfg']
-    unfit = [key for key in ('timm_model_name', 'attentional_pool',
-                             'final_ln_after_pool') if vision.get(key)]
-    unfit += [key for key in ('hf_model_name', 'embed_cls', 'no_causal_mask')
-              if text.get(key)]
-    if unfit or not isinstance(vision.get('layers'), int) or vision.get(
-            'pool_type', 'tok') != 'tok':
+    unfit = [key for key in ('hf_model_name', 'embed_cls', 'no_causal_mask')
+             if text.get(key)]
+    if tower == 'visual':
+        unfit += [key for key in ('timm_model_name', 'attentional_pool',
+                                  'final_ln_after_pool') if vision.get(key)]
+        if not unfit and (not isinstance(vision.get('layers'), int)
+                          or vision.get('pool_type', 'tok') != 'tok'):
+            unfit.append('image tower')
+    if unfit:
         raise ValueError(
             f'{model_name!r} is not a CLIP ViT with a [CLS] token and a causal text '
-            f'transformer ({", ".join(unfit) or "image tower"}); use a ViT-* model')
+            f'transformer ({", ".join(unfit)}); use a ViT-* model')
     return config
 
 
@@ -88,9 +92,10 @@ def build_tower(model_name: str, tower: str, quick_gelu: bool) -> torch.nn.Modul
         quick_gelu: Activation of the MLPs.
 
     Returns:
-        nn.Module: open_clip's ``VisionTransformer`` or ``TextTransformer``.
+        nn.Module: open_clip's ``VisionTransformer`` (or ``TimmModel``) or
+        ``TextTransformer``.
     """
-    config = clip_config(model_name)
+    config = clip_config(model_name, tower='text')
     vision, text = dict(config['vision_cfg']), dict(config['text_cfg'])
     # The other tower is built as small as can be and dropped.
     if tower == 'visual':
@@ -105,7 +110,7 @@ def build_tower(model_name: str, tower: str, quick_gelu: bool) -> torch.nn.Modul
 
 def wants_quick_gelu(model_name: str) -> bool:
     """Whether the model's own config asks for QuickGELU."""
-    return bool(clip_config(model_name).get('quick_gelu', False))
+    return bool(clip_config(model_name, tower='text').get('quick_gelu', False))
 
 
 def load_clip_weights(model_name: str, pretrained: str,
@@ -114,8 +119,8 @@ def load_clip_weights(model_name: str, pretrained: str,
 
     Args:
         model_name: As in :func:`clip_config`.
-        pretrained: A pretrained tag of open_clip, one of the
-            catalogue (``'miniworld'``), or a path of a file: open_clip's or OpenAI's form,
+        pretrained: A pretrained tag of open_clip, one of the catalogue
+            (``'miniworld'``), or a path of a file: open_clip's or OpenAI's form,
             TorchScript, pickle or safetensors.
         quick_gelu: The activation the weights were trained with. None: known from
             the tag, from OpenAI's form, or from the model's config.
@@ -137,9 +142,9 @@ def load_clip_weights(model_name: str, pretrained: str,
     text = {(k[5:] if k.startswith('text.') else k): v.float()
             for k, v in state.items()
             if not k.startswith('visual.') and k not in ('logit_scale', 'logit_bias')}
-    if 'proj' not in visual or 'token_embedding.weight' not in text:
-        raise ValueError(f'{path} holds no CLIP weights: expected the keys visual.proj '
-                         f'and token_embedding.weight, found {len(state)} others')
+    if not visual or 'token_embedding.weight' not in text:
+        raise ValueError(f'{path} holds no CLIP weights: expected keys visual.* and '
+                         f'token_embedding.weight, found {len(state)} others')
     scale = float(torch.as_tensor(state['logit_scale']).float().exp())
     return CLIPWeights(visual, text, scale, quick_gelu, str(pretrained))
 

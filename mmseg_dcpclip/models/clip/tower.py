@@ -3,7 +3,13 @@
 import torch
 from mmengine.model import BaseModule
 
-from .layers import freeze_all_but, load_tower, set_quick_gelu, split_attention
+from .layers import (
+    add_activation,
+    freeze_all_but,
+    load_tower,
+    set_quick_gelu,
+    split_attention,
+)
 from .loading import CLIPWeights, build_tower, load_clip_weights, wants_quick_gelu
 
 
@@ -32,6 +38,7 @@ class CLIPTower(BaseModule):
         gelu = wants_quick_gelu(model_name) if quick_gelu is None else quick_gelu
         tower = build_tower(model_name, kind, gelu)
         split_attention(tower.transformer)
+        add_activation(tower.transformer, gelu)
         freeze_all_but(tower, tower.transformer, trainable)
         setattr(self, kind, tower)
         # In the state dict, so that a checkpoint restores the activation as well.

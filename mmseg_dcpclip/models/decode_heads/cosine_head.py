@@ -1,18 +1,17 @@
 """Logits straight from the cosine of patches and words."""
 
+from typing import Any
 
 import torch
-from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..clip.features import CLIPFeatures
-from ..necks.cost_volume import AlignedFeatures
-from ..selection import Pairs
+from ..protocol import CategoryHead
+from ..structures import AlignedFeatures, CLIPFeatures, Pairs
 
 
 @MODELS.register_module()
-class CosineHead(BaseModule):
+class CosineHead(CategoryHead):
     """The fine-tuned CLIP baseline (first row of Table III), or none at all.
 
     Args:
@@ -22,8 +21,6 @@ class CosineHead(BaseModule):
         loss_decode: The segmentation loss.
         init_cfg: As in mmengine.
     """
-    with_attention = False
-
     def __init__(self, scale: float = 20.0, bias: float = -5.0, trainable: bool = True,
                  loss_decode: dict | None = None,
                  init_cfg: dict | None = None) -> None:
@@ -32,11 +29,7 @@ class CosineHead(BaseModule):
         self.bias = nn.Parameter(torch.tensor(float(bias)), trainable)
         self.loss_decode = MODELS.build(loss_decode or dict(type='SelectedBCELoss'))
 
-    def image_maps(self, features: CLIPFeatures) -> list:
-        """Nothing: no layer looks at the images."""
-        return []
-
     def forward(self, features: CLIPFeatures, aligned: AlignedFeatures, pairs: Pairs,
-                image_maps: list | None = None) -> Tensor:
-        """Logits [M, h, w] on the grid of the patches."""
+                prepared: Any = None) -> Tensor:
+        """Logits [M, h, w] on the grid of the patches, see :class:`CategoryHead`."""
         return self.scale * aligned.similarity.squeeze(1) + self.bias

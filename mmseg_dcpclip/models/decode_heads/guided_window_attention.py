@@ -1,6 +1,5 @@
 """Swin's window attention with guided queries and keys (Eq. 13-14)."""
 
-
 import torch
 import torch.nn.functional as F
 from mmcv.cnn.bricks.transformer import FFN
@@ -8,7 +7,7 @@ from mmengine.model import BaseModule
 from mmseg.models.backbones.swin import ShiftWindowMSA
 from torch import Tensor, nn
 
-from ..selection import per_pair
+from ..structures import per_pair
 
 
 class GuidedShiftWindowMSA(ShiftWindowMSA):
@@ -61,7 +60,8 @@ class GuidedShiftWindowMSA(ShiftWindowMSA):
         """
         size = x.shape[1:3]
         x = self._to_windows(x)
-        # Two products: the guidance is added to q and k in place.
+        # Eq. 14: W . F_m = W_1 . F_cv_ref + W_2 . (the guidance). Two products, since
+        # the guidance is added to q and k in place.
         weight, offset = self.w_msa.qkv.weight, self.w_msa.qkv.bias
         parts = (2 * self.embed_dims, self.embed_dims)
         (qk_weight, v_weight), (qk_offset, v_offset) = (
@@ -69,7 +69,7 @@ class GuidedShiftWindowMSA(ShiftWindowMSA):
         qk = F.linear(x, qk_weight, qk_offset)
         if guidance is not None:
             qk += per_pair(guidance, image)
-        v = F.linear(x, v_weight, v_offset)
+        v = F.linear(x, v_weight, v_offset)  # Eq. 14, V of the category maps alone
         out = self._attend(qk, v, self.bias(size) if bias is None else bias)
         return self._from_windows(self.w_msa.proj(out), size)
 
@@ -178,4 +178,4 @@ class GuidedSwinBlock(BaseModule):
                 ) -> Tensor:
         """Category maps [M, h, w, d] to the same, see :class:`GuidedShiftWindowMSA`."""
         x = x + self.attn(self.norm1(x), guidance, image, bias)
-        return x + self.ffn(self.norm2(x))
+        return x + self.ffn(self.norm2(x))  # F_l behind the second block

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,9 +11,8 @@ from mmengine.model import BaseModule, ModuleList, bias_init_with_prob
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..clip.features import CLIPFeatures
-from ..necks.cost_volume import AlignedFeatures
-from ..selection import Pairs, per_pair
+from ..protocol import CategoryHead, CategoryNeck, ImageEncoder
+from ..structures import AlignedFeatures, CLIPFeatures, Pairs, per_pair
 from .guided_window_attention import GuidedSwinBlock
 
 
@@ -142,6 +142,7 @@ class SpatialEnhancedLayer(BaseModule):
         """
         guidance, biases, skip = [], [], None
         if self.blocks is not None:
+            # Eq. 13, the image's part of F_m: conv(F_v) and conv(A_CLIP)
             parts = [_resize(conv(x), size) for conv, x in
                      ((self.shallow_conv, shallow), (self.attention_conv, attention))
                      if conv is not None]
@@ -150,7 +151,7 @@ class SpatialEnhancedLayer(BaseModule):
                 guidance.append(None if joined is None else block.attn.guide(joined))
                 biases.append(block.attn.bias(size))
         if self.skip_conv is not None:
-            skip = self.fuse_skip(self.skip_conv(shallow))
+            skip = self.fuse_skip(self.skip_conv(shallow))  # Eq. 16, up(conv(F_v))
         return ImageMaps(guidance, biases, skip)
 
     def forward(self, x: Tensor, cost: Tensor, maps: ImageMaps, image: Tensor
@@ -169,29 +170,30 @@ class SpatialEnhancedLayer(BaseModule):
         if self.blocks is not None:
             x = x.permute(0, 2, 3, 1)
             for block, guidance, bias in zip(self.blocks, maps.guidance, maps.biases):
-                x = block(x, guidance, image, bias)
+                x = block(x, guidance, image, bias)  # Eq. 13-14, F_l
             x = x.permute(0, 3, 1, 2)
-        x = self.upsample(x)
+        x = self.upsample(x)  # Eq. 15, F_h
         if self.similarity_conv is not None:
-            # 1 x 1 conv and resizing commute: the smaller one first
+            # Eq. 16, up(F_cv): 1 x 1 conv and resizing commute, the smaller one first
             x = torch.cat([x, _resize(self.similarity_conv(cost), x.shape[2:])], 1)
-        x = self.fuse(x)
+        x = self.fuse(x)  # the 3 x 3 conv on F_out of Eq. 16; F_v's part comes next
         if maps.skip is not None:
             x += per_pair(maps.skip, image)
         return self.refine(x)
 
 
 @MODELS.register_module()
-class SpatialEnhancedDecoder(BaseModule):
+class SpatialEnhancedDecoder(CategoryHead):
     """Decodes category maps to four times the patch resolution (Eq. 13-16).
 
     Everything that depends on the image only is computed once per image and added to
     the category maps; no concatenation repeats it per category.
 
     Args:
-        cost_dims: D_c, width of the category maps that come in.
-        shallow_dims: Width W of CLIP's blocks.
-        num_shallow: How many shallow maps the backbone returns; all are used.
+        cost_dims: D_c, width of the category maps that come in. In a DCPCLIP the neck
+            decides it, and the backbone ``shallow_dims`` and ``num_shallow``.
+        shallow_dims: Width W of the shallow maps (F_v), or one width for each.
+        num_shallow: How many of the backbone's shallow maps are used, the first ones.
         num_layers: N_s (Table VI b).
         guidance_dims: Widths of F_v and of A_CLIP in Eq. 13, per layer.
         spatial_enhance: Window attention (Table VI a).
@@ -211,9 +213,11 @@ class SpatialEnhancedDecoder(BaseModule):
         init_cfg: As in mmengine.
     """
 
+    at_most = ('num_shallow', )
+
     def __init__(self,
                  cost_dims: int = 48,
-                 shallow_dims: int = 768,
+                 shallow_dims: int | Sequence[int] = 768,
                  num_shallow: int = 2,
                  num_layers: int = 2,
                  spatial_enhance: bool = True,
@@ -238,6 +242,8 @@ class SpatialEnhancedDecoder(BaseModule):
                 raise ValueError(f'{num_layers} decoder layers need as many {name}, '
                                  f'got {tuple(values)}')
         self.attention_grid = attention_grid
+        each = ([shallow_dims] * num_shallow if isinstance(shallow_dims, int)
+                else list(shallow_dims)[:num_shallow])
         self.num_shallow = num_shallow if fuse_shallow else 0
         # A_CLIP enters through the window attention only.
         self.with_attention = fuse_attention and spatial_enhance and num_layers > 0
@@ -245,7 +251,7 @@ class SpatialEnhancedDecoder(BaseModule):
         dims = cost_dims
         for i in range(num_layers):
             self.layers.append(SpatialEnhancedLayer(
-                dims, dims // 2, cost_dims, self.num_shallow * shallow_dims,
+                dims, dims // 2, cost_dims, sum(each[:self.num_shallow]),
                 attention_grid**2 if self.with_attention else 0, guidance_dims[i],
                 similarity_dims[i] if fuse_similarity else 0, skip_dims[i],
                 spatial_enhance, num_heads[i], window_size, mlp_ratio, norm_cfg,
@@ -254,16 +260,24 @@ class SpatialEnhancedDecoder(BaseModule):
         self.conv_seg = nn.Conv2d(dims, 1, 3, padding=1)
         self.loss_decode = MODELS.build(loss_decode or dict(type='SelectedBCELoss'))
 
+    @classmethod
+    def sizes(cls, backbone: ImageEncoder, neck: CategoryNeck) -> dict[str, Any]:
+        """The widths of the neck's maps and of the shallow maps, and their number."""
+        widths = tuple(backbone.shallow_dims)
+        same = len(set(widths)) == 1
+        return dict(cost_dims=neck.cost_dims, num_shallow=len(widths),
+                    shallow_dims=widths[0] if same else widths)
+
     def init_weights(self) -> None:
         super().init_weights()
         # A selected category covers about a tenth of the pixels (arXiv 1708.02002).
         nn.init.constant_(self.conv_seg.bias, bias_init_with_prob(0.1))
 
-    def image_maps(self, features: CLIPFeatures) -> list[ImageMaps]:
+    def prepare(self, features: CLIPFeatures) -> list[ImageMaps]:
         """What every layer takes from the images.
 
         Args:
-            features: CLIP's view of B images; with ``attention`` where
+            features: The encoder's view of B images; with ``attention`` where
                 ``self.with_attention``.
 
         Returns:
@@ -279,21 +293,21 @@ class SpatialEnhancedDecoder(BaseModule):
                 for i, layer in enumerate(self.layers)]
 
     def forward(self, features: CLIPFeatures, aligned: AlignedFeatures, pairs: Pairs,
-                image_maps: list[ImageMaps] | None = None) -> Tensor:
+                prepared: list[ImageMaps] | None = None) -> Tensor:
         """Decode.
 
         Args:
-            features: As in :meth:`image_maps`.
+            features: As in :meth:`prepare`.
             aligned: Maps of M pairs from the neck.
             pairs: M pairs.
-            image_maps: What :meth:`image_maps` gave for these images, where ``pairs``
-                are only some of theirs.
+            prepared: What :meth:`prepare` gave for these images, where ``pairs`` are
+                only some of theirs.
 
         Returns:
             Tensor: Logits, [M, h * 2 ** N_s, w * 2 ** N_s].
         """
-        maps = self.image_maps(features) if image_maps is None else image_maps
+        maps = self.prepare(features) if prepared is None else prepared
         x = aligned.refined
         for layer, layer_maps in zip(self.layers, maps):
             x = layer(x, aligned.cost, layer_maps, pairs.image)
-        return self.conv_seg(x).squeeze(1)
+        return self.conv_seg(x).squeeze(1)  # of F_last

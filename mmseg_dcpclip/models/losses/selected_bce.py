@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..selection import Pairs
+from ..structures import Pairs
 
 
 def selected_bce(logits: Tensor, labels: Tensor, pairs: Pairs, ignore_index: int,

@@ -1,4 +1,5 @@
-from .cost_volume import AlignedFeatures, cost_volume
+from .cosine_neck import CosineNeck
+from .cost_volume import cost_volume
 from .text_guided_alignment import TextGuidedAlignment
 
-__all__ = ['AlignedFeatures', 'TextGuidedAlignment', 'cost_volume']
+__all__ = ['CosineNeck', 'TextGuidedAlignment', 'cost_volume']

@@ -1,31 +1,14 @@
 """The cost volume between patches and selected categories (inside Eq. 6)."""
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..clip.features import CLIPFeatures
-from ..selection import Pairs
-
-
-@dataclass
-class AlignedFeatures:
-    """Per-category maps of a batch, flat over all (image, category) pairs.
-
-    Attributes:
-        similarity: Cosine averaged over templates (F_sim), [M, 1, h, w].
-        cost: Cost volume features F_cv (Eq. 6), [M, D_c, h, w].
-        refined: F_cv after alignment (behind Eq. 12), [M, D_c, h, w].
-    """
-    similarity: Tensor
-    cost: Tensor
-    refined: Tensor
+from ..structures import CLIPFeatures, Pairs
 
 
 def cost_volume(features: CLIPFeatures, text: Tensor, pairs: Pairs) -> Tensor:
-    """Cosine of every patch and every prompt of the selected categories.
+    """Cosine of every patch and every prompt of the selected categories (in Eq. 6).
 
     Args:
         features: F_patch [B, N, D] on a grid of h x w.

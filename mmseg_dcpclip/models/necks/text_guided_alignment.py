@@ -1,5 +1,6 @@
 """Text-guided alignment (Sec. III-B, Eq. 6-12)."""
 
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -9,9 +10,9 @@ from mmengine.model.weight_init import trunc_normal_
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..clip.features import CLIPFeatures
-from ..selection import Pairs, per_pair
-from .cost_volume import AlignedFeatures, cost_volume
+from ..protocol import CategoryNeck, ImageEncoder
+from ..structures import AlignedFeatures, CLIPFeatures, Pairs, per_pair
+from .cost_volume import cost_volume
 
 
 class TextualGuidance(BaseModule):
@@ -61,7 +62,7 @@ class TextualGuidance(BaseModule):
                 -1, keepdim=True))
         if self.prompt is not None:
             parts.append(self.prompt.to(text.dtype).expand_as(text))
-        return self.projection(torch.cat(parts, dim=-1))
+        return self.projection(torch.cat(parts, dim=-1))  # Eq. 7, T_g
 
 
 class CrossAttentionLayer(BaseModule):
@@ -85,22 +86,23 @@ class CrossAttentionLayer(BaseModule):
         """Attend.
 
         Args:
-            patch: [B, N, D].
+            patch: F_patch, [B, N, D].
             guidance: T_g, [M, D].
             pairs: M pairs.
 
         Returns:
-            Tensor: [B, N, D].
+            Tensor: F_patch_ref, [B, N, D].
         """
+        # Eq. 8
         q, k, v = (proj(x).unflatten(-1, (self.num_heads, -1)).transpose(-3, -2)
                    for proj, x in ((self.query, patch), (self.key, guidance[None]),
                                    (self.value, guidance[None])))
-        # Images differ in their number of keys: one call each, nothing padded.
+        # Eq. 9, Z; images differ in their number of keys: one call each, no padding
         z = torch.cat([
             F.scaled_dot_product_attention(qi[None], ki, vi) for qi, ki, vi in zip(
                 q, k.split(pairs.counts, dim=2), v.split(pairs.counts, dim=2))])
-        x = self.norm1(z.transpose(1, 2).flatten(2) + patch)
-        return self.norm2(self.ffn(x))  # FFN adds its input
+        x = self.norm1(z.transpose(1, 2).flatten(2) + patch)  # Eq. 9, X
+        return self.norm2(self.ffn(x))  # Eq. 10; FFN adds its input
 
 
 class CostSelfAttention(BaseModule):
@@ -129,26 +131,29 @@ class CostSelfAttention(BaseModule):
 
         Args:
             cost: F_cv, [M, N, D_c].
-            image_tokens: Projected refined patches, [B, N, D_c].
+            image_tokens: phi(F_patch_ref), [B, N, D_c].
             image: Image of each pair, [M].
 
         Returns:
-            Tensor: [M, N, D_c].
+            Tensor: F_cv_ref, [M, N, D_c].
         """
+        # Eq. 11 and 12: W . F_concat = W_1 . F_cv + W_2 . phi(F_patch_ref)
         qkv = self.qkv(cost)
         qkv += per_pair(self.qkv_image(image_tokens), image)
         q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        # as Eq. 9 and 10
         z = F.scaled_dot_product_attention(q, k, v)
         x = self.norm1(z.transpose(1, 2).flatten(2) + cost)
         return self.norm2(self.ffn(x))
 
 
 @MODELS.register_module()
-class TextGuidedAlignment(BaseModule):
+class TextGuidedAlignment(CategoryNeck):
     """Aligns patches and selected categories (Eq. 6-12).
 
     Args:
-        embed_dims: D, width of CLIP's joint space.
+        embed_dims: D, width of CLIP's joint space. In a DCPCLIP the backbone decides
+            it, and the text encoder ``num_templates``.
         num_templates: P, prompts per category: input channels of Eq. 6's conv.
         cost_dims: D_c.
         kernel_size: Of Eq. 6's conv.
@@ -183,6 +188,7 @@ class TextGuidedAlignment(BaseModule):
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
         self.num_templates = num_templates
+        self.cost_dims = cost_dims
         self.cost_scale = cost_scale
         self.cost_conv = nn.Conv2d(num_templates, cost_dims, kernel_size,
                                    padding=kernel_size // 2)
@@ -200,16 +206,21 @@ class TextGuidedAlignment(BaseModule):
         elif cross_attention:
             self.fusion = nn.Linear(cost_dims, cost_dims)
 
+    @classmethod
+    def sizes(cls, backbone: ImageEncoder, num_templates: int) -> dict[str, Any]:
+        """The width of the joint space and the number of prompts."""
+        return dict(embed_dims=backbone.joint_dims, num_templates=num_templates)
+
     def forward(self, features: CLIPFeatures, text: Tensor, pairs: Pairs,
-                image_tokens: Tensor | None = None) -> AlignedFeatures:
+                prepared: Tensor | None = None) -> AlignedFeatures:
         """Align.
 
         Args:
             features: CLIP's view of B images.
-            text: Unit embeddings of the selected categories, [M, P, D].
+            text: E_SC, unit embeddings of the selected categories, [M, P, D].
             pairs: M pairs.
-            image_tokens: What :meth:`image_tokens` gave for all pairs of these
-                images, where ``pairs`` are only some of them.
+            prepared: What :meth:`prepare` gave for all pairs of these images, where
+                ``pairs`` are only some of them.
 
         Returns:
             AlignedFeatures: Maps on the grid of the patches.
@@ -222,23 +233,23 @@ class TextGuidedAlignment(BaseModule):
                 f'the neck expects {self.num_templates} templates per category and got '
                 f'{text.shape[1]}: set neck.num_templates to the number of '
                 'text_encoder.templates')
-        if image_tokens is None:
+        if prepared is None:
             mean = F.normalize(text.mean(1), dim=-1)
-            image_tokens = self.image_tokens(features, mean, pairs)
+            prepared = self.prepare(features, mean, pairs)
         volume = cost_volume(features, text, pairs)
-        cost = self.cost_conv(self.cost_scale * volume)  # Eq. 6
+        cost = self.cost_conv(self.cost_scale * volume)  # Eq. 6, F_cv
         refined = cost
-        if image_tokens is not None:
+        if prepared is not None:
             tokens = cost.flatten(2).transpose(1, 2)
             if self.self_layer is not None:
-                tokens = self.self_layer(tokens, image_tokens, pairs.image)
-            else:  # one linear layer on the concatenation, split in two
-                tokens = self.fusion(tokens) + per_pair(image_tokens, pairs.image)
+                tokens = self.self_layer(tokens, prepared, pairs.image)  # Eq. 11-12
+            else:  # one linear layer on the concatenation of Eq. 11, split in two
+                tokens = self.fusion(tokens) + per_pair(prepared, pairs.image)
             refined = tokens.transpose(1, 2).unflatten(2, features.grid)
         return AlignedFeatures(volume.mean(1, keepdim=True), cost, refined)
 
-    def image_tokens(self, features: CLIPFeatures, mean: Tensor, pairs: Pairs
-                     ) -> Tensor | None:
+    def prepare(self, features: CLIPFeatures, mean: Tensor, pairs: Pairs
+                ) -> Tensor | None:
         """Patches after Eq. 7-10 at width D_c: all that categories share.
 
         Args:
@@ -247,7 +258,8 @@ class TextGuidedAlignment(BaseModule):
             pairs: All M pairs of these images.
 
         Returns:
-            Tensor: [B, N, D_c]; None where neither branch is there.
+            Tensor: phi(F_patch_ref) of Eq. 11, [B, N, D_c]; None where neither branch
+            is there.
         """
         if self.image_projection is None:
             return None
@@ -256,6 +268,6 @@ class TextGuidedAlignment(BaseModule):
         if self.cross_layers is not None:
             cls = F.normalize(features.cls, dim=-1) * root
             guidance = self.guidance(cls, mean.to(cls.dtype) * root, pairs.image)
-            for layer in self.cross_layers:
+            for layer in self.cross_layers:  # Eq. 8-10, N_c times
                 patch = layer(patch, guidance, pairs)
-        return self.image_projection(patch)
+        return self.image_projection(patch)  # Eq. 11, phi

@@ -1,56 +1,58 @@
 """The DCP-CLIP segmentor: the parts of the paper wired together."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping
+from typing import Any
 
-import torch
 from mmengine.structures import PixelData
 from mmseg.models import BaseSegmentor
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...datasets.labels import check_ignore_index
 from ...registry import SCOPE
-from ...vocabulary import Vocabulary
-from ..clip.features import CLIPFeatures
+from ...vocabulary import Vocabulary, Words
 from ..clip.loading import load_clip_weights
 from ..losses import check_finite
-from ..necks.cost_volume import AlignedFeatures, cost_volume
-from ..selection import DynamicCategorySelection, Pairs, categories_in
-from ..tag_validation import TagValidation
-from ..text_encoders.text_bank import TextBank, TextEmbeddings
-from .parts import decode_compiled, decode_part
-from .views import (
-    Images,
-    Views,
-    group_by_size,
-    make_views,
-    merge_views,
-    resize,
-    undo_augmentation,
+from ..protocol import (
+    CategoryHead,
+    CategoryNeck,
+    build_part,
+    check_encoder,
+    check_kind,
 )
-
-CHUNK = 32  # category maps held at full size at once
-TOKENS = 8192  # places of category maps decoded at once
+from ..structures import CLIPFeatures, Pairs, TextEmbeddings
+from ..tag_validation import TagValidation
+from ..text_encoders.text_bank import TextBank
+from ..weights import AllWeightsMixin
+from .decoding import decode_pairs
+from .label_map import make_label_map
+from .samples import categories_in, check_words, stack_labels
+from .settings import PredictSettings
+from .views import Images, Views, group_by_size, make_views, resize, undo_augmentation
 
 
 @MODELS.register_module()
-class DCPCLIP(BaseSegmentor):
+class DCPCLIP(AllWeightsMixin, BaseSegmentor):
     """Open-vocabulary segmentation from coarse to fine (arXiv 2603.13951).
 
     Image and words are encoded by CLIP, a few categories per image are selected
     (Eq. 1-5), and only these go through neck (Eq. 6-12), decoder (Eq. 13-16), loss
-    and arg max. With a :class:`TagValidation` in :attr:`tag_validation` (the
-    ``TagValidationHook`` puts one there) predictions are checked once more (Eq. 17).
+    and arg max; at last regions of unseen categories are checked once more (Eq. 17).
+    Parts keep to :mod:`~mmseg_dcpclip.models.protocol`; sizes that one part decides for
+    another need not be in the config.
 
     Args:
-        backbone: A ``CLIPVisionBackbone`` that is not plain.
+        backbone: A ``CLIPVisionBackbone`` that is not plain, or another
+            :class:`~.protocol.ImageEncoder`.
         text_encoder: A ``CLIPTextEncoder`` of the same CLIP.
-        decode_head: ``SpatialEnhancedDecoder``, or ``CosineHead`` for the baseline.
-        neck: ``TextGuidedAlignment``, or None for the bare cosine.
-        selection: Arguments of :class:`DynamicCategorySelection`.
+        decode_head: A :class:`~.protocol.CategoryHead`: ``SpatialEnhancedDecoder``, or
+            ``CosineHead`` for the baseline.
+        neck: A :class:`~.protocol.CategoryNeck`: ``TextGuidedAlignment``; None means
+            ``CosineNeck``, the bare cosine.
+        selection: The selection and its arguments; ``type`` is
+            ``DynamicCategorySelection`` by default.
         auxiliary_head: A stock mmseg head, trained beside on the backbone's shallow
             maps followed by the patch features in the joint space.
         vocabulary: The words: a :class:`Vocabulary`, what
@@ -58,18 +60,23 @@ class DCPCLIP(BaseSegmentor):
         ignore_index: Label of pixels that are not trained on.
         join_ground_truth: Whether training adds the image's own categories to the
             selected ones.
+        tag_validation: Arguments of the second look at predictions (Eq. 17); ``type``
+            is ``TagValidation`` by default and ``seen`` this vocabulary. None: no
+            second look.
         text_bank: Arguments of :class:`TextBank`, which keeps embeddings in memory
             and on disk; ``dict(root=None)``: in memory only.
         compile_head: Arguments of torch.compile for neck and head at test time, and
             ``bucket``: the number of categories is rounded up to a multiple of it (8),
             so that few numbers are compiled. None: not compiled.
         train_cfg: Unused; mmseg's tools pass it.
-        test_cfg: ``mode`` and, for ``'slide'``, ``crop_size``, ``stride`` and
-            ``global_view`` as in :func:`~.views.make_views`; ``return_logits=True``
-            adds the compact ``seg_logits`` to predictions.
+        test_cfg: The keys of :class:`~.settings.PredictSettings`.
         data_preprocessor: ``OpenVocabDataPreProcessor``.
         pretrained: Unused; mmseg's tools pass it.
         init_cfg: As in mmengine.
+
+    Raises:
+        ValueError: A part that does not keep to the protocol, sizes that contradict
+            each other, or a ``test_cfg`` that cannot be used.
     """
 
     def __init__(self,
@@ -79,9 +86,10 @@ class DCPCLIP(BaseSegmentor):
                  neck: dict | None = None,
                  selection: dict | None = None,
                  auxiliary_head: dict | None = None,
-                 vocabulary: Vocabulary | str | Sequence[str] = 'coco_stuff_171',
+                 vocabulary: Words = 'coco_stuff_171',
                  ignore_index: int = 255,
                  join_ground_truth: bool = True,
+                 tag_validation: dict | None = None,
                  text_bank: dict | None = None,
                  compile_head: dict | None = None,
                  train_cfg: dict | None = None,
@@ -90,29 +98,51 @@ class DCPCLIP(BaseSegmentor):
                  pretrained: str | None = None,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(data_preprocessor, init_cfg)
+        self.test_cfg = test_cfg
+        neck = dict(type='CosineNeck') if neck is None else neck
+        neck_kind = check_kind(neck, CategoryNeck, 'neck')
+        head_kind = check_kind(decode_head, CategoryHead, 'decode_head')
         self.backbone = MODELS.build(backbone)
-        if getattr(self.backbone, 'plain', True):
-            raise ValueError('DCPCLIP needs a CLIPVisionBackbone with plain=False, got '
-                             f'{backbone}')
+        check_encoder(self.backbone)
         # mmseg has another CLIPTextEncoder, see registry.py
         self.text_encoder = MODELS.build({'_scope_': SCOPE, **text_encoder})
-        self.selection = DynamicCategorySelection(**(selection or {}))
-        self.neck = None if neck is None else MODELS.build(neck)
-        self.decode_head = MODELS.build(decode_head)
+        self.selection = MODELS.build(
+            {'type': 'DynamicCategorySelection', **(selection or {})})
+        self.neck = build_part(neck, CategoryNeck, neck_kind.sizes(
+            self.backbone, len(self.text_encoder.templates)), 'neck')
+        self.decode_head = build_part(decode_head, CategoryHead, head_kind.sizes(
+            self.backbone, self.neck), 'decode_head')
+        if self.decode_head.with_attention and not self.backbone.gives_attention:
+            raise ValueError(
+                f'decode_head: {type(self.decode_head).__name__} needs attention, and '
+                f'{type(self.backbone).__name__} gives none: set '
+                'decode_head.fuse_attention=False')
         self.auxiliary_head = (None if auxiliary_head is None
                                else MODELS.build(auxiliary_head))
         self.ignore_index = ignore_index
         self.join_ground_truth = join_ground_truth
         self.compile_head = compile_head
         self.train_cfg = train_cfg
-        self.test_cfg = dict(test_cfg or dict(mode='whole'))
         self.text_bank = TextBank(**(text_bank or {}))
-        self.tag_validation: TagValidation | None = None
         self.set_vocabulary(vocabulary)
+        self.tag_validation: TagValidation | None = None
+        if tag_validation is not None:
+            self.tag_validation = MODELS.build(
+                {'type': 'TagValidation', 'seen': self.vocabulary, **tag_validation})
+
+    @property
+    def test_cfg(self) -> Mapping[str, Any]:
+        """How the model tests; set, it is checked as by the constructor."""
+        return self._test_cfg
+
+    @test_cfg.setter
+    def test_cfg(self, test_cfg: Mapping[str, Any] | None) -> None:
+        self.settings = PredictSettings.of(test_cfg)
+        self._test_cfg = dict(test_cfg or dict(mode='whole'))
 
     # ------------------------------------------------------------------ words
 
-    def set_vocabulary(self, vocabulary: Vocabulary | str | Sequence[str]) -> None:
+    def set_vocabulary(self, vocabulary: Words) -> None:
         """Change the words; names, palette and ``dataset_meta`` follow.
 
         Args:
@@ -137,13 +167,9 @@ class DCPCLIP(BaseSegmentor):
 
     def text_embeddings(self) -> TextEmbeddings:
         """Embeddings of the current vocabulary; computed once while frozen."""
-        encoder = self.text_encoder
-        if not (self.training and encoder.trainable != 'none'):
-            return self.text_bank.get(encoder, self.vocabulary)
-        # One template a step keeps the text tower's graph small.
-        pick = int(torch.randint(len(encoder.templates), ()))
-        text = encoder.encode(self.vocabulary, [encoder.templates[pick]])
-        return TextEmbeddings(text.expand(-1, len(encoder.templates), -1), text[:, 0])
+        if self.training and self.text_encoder.trainable != 'none':
+            return self.text_encoder.sample_embeddings(self.vocabulary)
+        return self.text_bank.get(self.text_encoder, self.vocabulary)
 
     # ---------------------------------------------------------------- weights
 
@@ -151,13 +177,13 @@ class DCPCLIP(BaseSegmentor):
         """Read CLIP's pretrained weights; one reading serves both towers."""
         towers: dict[tuple, list] = {}
         for tower in (self.backbone, self.text_encoder):
-            source = (tower.model_name, tower.pretrained, tower.quick_gelu_option)
-            towers.setdefault(source, []).append(tower)
+            if getattr(tower, 'pretrained', None) is not None:
+                source = (tower.model_name, tower.pretrained, tower.quick_gelu_option)
+                towers.setdefault(source, []).append(tower)
         for source, same in towers.items():
-            if source[1] is not None:
-                weights = load_clip_weights(*source)
-                for tower in same:
-                    tower.load_clip(weights)
+            weights = load_clip_weights(*source)
+            for tower in same:
+                tower.load_clip(weights)
 
     def init_weights(self) -> None:
         """Initialise every part and read CLIP's pretrained weights."""
@@ -165,69 +191,54 @@ class DCPCLIP(BaseSegmentor):
         self.backbone.is_init = self.text_encoder.is_init = True  # not once more
         super().init_weights()
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args,
-                              **kwargs) -> None:
-        own = self.state_dict()
-        fit = sum(prefix + k in state_dict and state_dict[prefix + k].shape == v.shape
-                  for k, v in own.items())
-        if fit < len(own) / 2:
-            raise ValueError(
-                f'this checkpoint belongs to another model: only {fit} of the '
-                f'{len(own)} weights of {type(self).__name__} with '
-                f'{self.backbone.model_name} are in it; use the config that it was '
-                'trained with')
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
     # ---------------------------------------------------------------- network
 
     def extract_feat(self, inputs: Tensor) -> CLIPFeatures:
-        """CLIP's view of images [B, 3, H, W]."""
-        return self.backbone(inputs, with_attention=self.decode_head.with_attention)
+        """The image encoder's view of images [B, 3, H, W]."""
+        if self.decode_head.with_attention:
+            return self.backbone(inputs, with_attention=True)
+        return self.backbone(inputs)
 
-    def select(self, features: CLIPFeatures, text: TextEmbeddings) -> Tensor:
-        """Which categories may be in each image, bool [B, C] (Eq. 1-5)."""
-        return self.selection(features.patch, features.cls, text.mean,
-                              float(self.text_encoder.logit_scale))
+    def select(self, features: CLIPFeatures, text: TextEmbeddings,
+               selection: nn.Module | None = None) -> Tensor:
+        """Which categories may be in each image, bool [B, C] (Eq. 1-5).
+
+        Args:
+            features: The encoder's view of B images.
+            text: Embeddings of the vocabulary.
+            selection: In place of the model's own.
+        """
+        chosen = self.selection if selection is None else selection
+        return chosen(features, text, float(self.text_encoder.logit_scale))
 
     def decode(self, features: CLIPFeatures, text: TextEmbeddings, pairs: Pairs
                ) -> Tensor:
-        """Logits of pairs (Eq. 6-16), without gradients some pairs at a time.
+        """Logits of pairs [M, h, w] (Eq. 6-16), see :func:`~.decoding.decode_pairs`.
 
         Args:
-            features: CLIP's view of B images.
+            features: The encoder's view of B images.
             text: Embeddings of the vocabulary.
             pairs: All M pairs of these images.
-
-        Returns:
-            Tensor: [M, h, w].
         """
-        if self.neck is None:
-            mean = text.mean[pairs.category].float()[:, None]
-            similarity = cost_volume(features, mean, pairs)
-            aligned = AlignedFeatures(similarity, similarity, similarity)
-            return self.decode_head(features, aligned, pairs)
-        tokens = self.neck.image_tokens(features, text.mean[pairs.category].float(),
-                                        pairs)
-        maps = self.decode_head.image_maps(features)
-        most, compiled = len(pairs), False
-        if not torch.is_grad_enabled():  # whose graph would keep every part anyway
-            most = max(1, TOKENS // features.patch.shape[1])
-            compiled = self.compile_head is not None
-        decode = (partial(decode_compiled, **self.compile_head) if compiled
-                  else decode_part)
-        return torch.cat([
-            decode(self.neck, self.decode_head, features[images],
-                   text.rows(part.category), part,
-                   None if tokens is None else tokens[images],
-                   [m[images] for m in maps])
-            for images, part in pairs.split(most, mixed=not compiled)])
+        return decode_pairs(self.neck, self.decode_head, features, text, pairs,
+                            max_places=self.settings.max_places,
+                            compile_options=self.compile_head)
 
-    def encode_decode(self, inputs: Tensor, batch_data_samples: list | None = None
+    def encode_decode(self, inputs: Tensor, batch_data_samples: list | None = None, *,
+                      text: TextEmbeddings | None = None,
+                      selection: nn.Module | None = None
                       ) -> tuple[Tensor, Pairs, CLIPFeatures]:
-        """Logits [M, h, w] of the selected pairs of images [B, 3, H, W]."""
-        text = self.text_embeddings()
+        """Logits [M, h, w] of the selected pairs of images [B, 3, H, W].
+
+        Args:
+            inputs: Images of one size.
+            batch_data_samples: Unused; mmseg's interface has it.
+            text: Embeddings in place of those of the vocabulary.
+            selection: In place of the model's own.
+        """
+        text = self.text_embeddings() if text is None else text
         features = self.extract_feat(inputs)
-        pairs = Pairs.from_mask(self.select(features, text))
+        pairs = Pairs.from_mask(self.select(features, text, selection))
         return self.decode(features, text, pairs), pairs, features
 
     def _forward(self, inputs: Images, data_samples: list | None = None
@@ -237,13 +248,16 @@ class DCPCLIP(BaseSegmentor):
 
     # --------------------------------------------------------------- training
 
-    def loss(self, inputs: Images, data_samples: list[SegDataSample]
+    def loss(self, inputs: Images, data_samples: list[SegDataSample], *,
+             text: TextEmbeddings | None = None, selection: nn.Module | None = None
              ) -> dict[str, Tensor]:
         """Losses, and how the selection did.
 
         Args:
             inputs: [B, 3, H, W], or images [3, H, W] of mixed sizes.
             data_samples: With ``gt_sem_seg``.
+            text: Embeddings in place of those of the vocabulary.
+            selection: In place of the model's own.
 
         Returns:
             dict: ``decode.loss_*``, ``aux.loss_*`` of an auxiliary head, and for the
@@ -252,27 +266,31 @@ class DCPCLIP(BaseSegmentor):
 
         Raises:
             ValueError: A label outside the vocabulary or of another size than its
-                image, or an ignore_index that is a category.
+                image, an ignore_index that is a category, or pictures of a dataset
+                with other words than the model's.
             FloatingPointError: A loss is NaN or infinite.
         """
         check_ignore_index(self.ignore_index, len(self.vocabulary))
-        text = self.text_embeddings()
+        check_words(self.vocabulary, data_samples)
+        text = self.text_embeddings() if text is None else text
         total: dict[str, Tensor] = {}
         for index, images in group_by_size(inputs):
             share = len(index) / len(inputs)
-            losses = self._group_loss(images, [data_samples[i] for i in index], text)
+            losses = self._group_loss(images, [data_samples[i] for i in index], text,
+                                      selection)
             for name, value in losses.items():
                 total[name] = total.get(name, 0) + share * value
         check_finite(total, data_samples)
         return total
 
     def _group_loss(self, images: Tensor, data_samples: list[SegDataSample],
-                    text: TextEmbeddings) -> dict[str, Tensor]:
+                    text: TextEmbeddings, selection: nn.Module | None
+                    ) -> dict[str, Tensor]:
         """Losses of images of one size."""
-        labels = self._labels(images, data_samples)
+        labels = stack_labels(images, data_samples)
         present = categories_in(labels, len(self.vocabulary), self.ignore_index)
         features = self.extract_feat(images)
-        selected = self.select(features, text)
+        selected = self.select(features, text, selection)
         joined = selected | present if self.join_ground_truth else selected
         pairs = Pairs.from_mask(joined)
         logits = resize(self.decode(features, text, pairs), images.shape[-2:])
@@ -288,16 +306,6 @@ class DCPCLIP(BaseSegmentor):
         losses['selection.count'] = selected.sum(1).float().mean()
         return losses
 
-    def _labels(self, images: Tensor, data_samples: list[SegDataSample]) -> Tensor:
-        """Labels of images of one size, int64 [B, H, W]."""
-        labels = [sample.gt_sem_seg.data.squeeze(0).long() for sample in data_samples]
-        for label, sample in zip(labels, data_samples):
-            if label.shape != images.shape[-2:]:
-                raise ValueError(
-                    f'{sample.metainfo.get("img_path", "an image")} is '
-                    f'{tuple(images.shape[-2:])} and its label {tuple(label.shape)}')
-        return torch.stack(labels)
-
     # ---------------------------------------------------------------- testing
 
     def predict(self, inputs: Images,
@@ -312,56 +320,61 @@ class DCPCLIP(BaseSegmentor):
 
         Returns:
             list[SegDataSample]: With ``pred_sem_seg`` (category ids, int64 [1, h, w]
-            at ``ori_shape``), the metainfo ``selected_categories`` (ids), and, with
-            ``test_cfg.return_logits``, ``seg_logits``: one map per selected category
-            in their order.
+            at ``ori_shape``), the metainfo ``selected_categories`` (ids), and what
+            ``test_cfg`` asks for: ``seg_logits``, one map per selected category in
+            their order, and ``patch_features`` [D, rows, columns].
+
+        Raises:
+            ValueError: Pictures of a dataset with other words than the model's.
         """
         if data_samples is None:
             data_samples = [SegDataSample() for _ in range(len(inputs))]
-        options = dict(self.test_cfg)
-        return_logits = options.pop('return_logits', False)
+        check_words(self.vocabulary, data_samples)
         for index, images in group_by_size(inputs):
-            views = make_views(images, **options)
+            views = make_views(images, **self.settings.views())
             logits, pairs, features = self.encode_decode(views.images)
             for i, sample_index in enumerate(index):
                 sample = data_samples[sample_index]
-                self._write_prediction(sample, logits, pairs, views, i, return_logits)
-                if self.tag_validation is not None:
-                    feats = self._validation_features(images, features, views, i)
+                self.write_prediction(sample, logits, pairs, views, i)
+                if self.tag_validation is not None or self.settings.return_features:
+                    feats = self._whole_features(images, features, views, i)
                     feats = undo_augmentation(feats, sample.metainfo, views.size)
-                    seg_map = self.tag_validation(
-                        sample.pred_sem_seg.data[0], feats, self.text_embeddings().mean,
-                        self.vocabulary)
-                    sample.pred_sem_seg = PixelData(data=seg_map[None])
+                    self._look_again(sample, feats)
         return data_samples
 
-    def _write_prediction(self, sample: SegDataSample, logits: Tensor, pairs: Pairs,
-                          views: Views, image: int, return_logits: bool) -> None:
-        """Arg max over the selected categories of one image, some at a time."""
-        view = torch.div(pairs.image, views.per_image, rounding_mode='floor')
-        categories = pairs.category[view == image].unique()
-        size = tuple(sample.metainfo.get('ori_shape', views.size))[:2]
-        best = best_id = None
-        kept = []
-        for chunk in categories.split(CHUNK):
-            maps = merge_views(logits, pairs, views, image, chunk)
-            maps = resize(undo_augmentation(maps, sample.metainfo, views.size), size)
-            score, place = maps.max(0)
-            if best is None:
-                best, best_id = score, chunk[place]
-            else:
-                better = score > best
-                best = torch.where(better, score, best)
-                best_id = torch.where(better, chunk[place], best_id)
-            if return_logits:
-                kept.append(maps)
-        sample.pred_sem_seg = PixelData(data=best_id[None])
-        sample.set_metainfo(dict(selected_categories=categories.tolist()))
-        if return_logits:
-            sample.seg_logits = PixelData(data=torch.cat(kept))
+    def write_prediction(self, sample: SegDataSample, logits: Tensor, pairs: Pairs,
+                         views: Views, image: int) -> None:
+        """Give a sample the label map of one image.
 
-    def _validation_features(self, images: Tensor, features: CLIPFeatures, views: Views,
-                             image: int) -> Tensor:
+        Args:
+            sample: Gets ``pred_sem_seg``, the selected categories and, if asked for,
+                ``seg_logits``.
+            logits: Of all pairs of all views, [M, h, w].
+            pairs: M pairs; ``pairs.image`` counts views.
+            views: The views.
+            image: Which image.
+        """
+        found = make_label_map(logits, pairs, views, image, sample.metainfo,
+                               max_maps=self.settings.max_maps,
+                               keep_maps=self.settings.return_logits)
+        sample.pred_sem_seg = PixelData(data=found.seg_map[None])
+        sample.set_metainfo(dict(selected_categories=found.categories.tolist(),
+                                 names_digest=self.vocabulary.names_digest))
+        if found.maps is not None:
+            sample.seg_logits = PixelData(data=found.maps)
+
+    def _look_again(self, sample: SegDataSample, feats: Tensor) -> None:
+        """Tag validation (Eq. 17) of a prediction with patch features [D, h, w]."""
+        if self.settings.return_features:
+            sample.patch_features = PixelData(data=feats)
+        if self.tag_validation is not None:
+            seg_map = self.tag_validation(
+                sample.pred_sem_seg.data[0], feats, self.text_embeddings().mean,
+                self.vocabulary)
+            sample.pred_sem_seg = PixelData(data=seg_map[None])
+
+    def _whole_features(self, images: Tensor, features: CLIPFeatures, views: Views,
+                        image: int) -> Tensor:
         """Patch features of the whole image, [D, h, w]."""
         if views.slide and not views.with_whole:
             whole = resize(images[image:image + 1], views.images.shape[-2:])

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..selection import Pairs
+from ..structures import Pairs
 
 Images = Tensor | Sequence[Tensor]
 Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels
@@ -92,24 +92,18 @@ def make_views(images: Tensor, mode: str = 'whole', crop_size: Sequence[int] = (
 
     Args:
         images: [B, 3, H, W].
-        mode: ``'whole'`` or ``'slide'``.
+        mode: ``'whole'`` or ``'slide'``, checked by
+            :class:`~.settings.PredictSettings`.
         crop_size: Height and width of a window (slide).
         stride: Steps of the windows (slide).
         global_view: Add the whole image, resized to a window (slide).
 
     Returns:
         Views: One batch.
-
-    Raises:
-        ValueError: An unknown mode, or slide without crop_size and stride.
     """
     size = tuple(images.shape[-2:])
     if mode == 'whole':
         return Views(images, [(0, 0, *size)], size, False, False)
-    if mode != 'slide' or len(crop_size) != 2 or len(stride) != 2:
-        raise ValueError("test_cfg needs mode='whole', or mode='slide' with crop_size "
-                         f'and stride as two numbers each; got mode={mode!r}, '
-                         f'crop_size={crop_size}, stride={stride}')
     boxes = window_boxes(size, crop_size, stride)
     views = [images[..., t:b, x:r] for t, x, b, r in boxes]
     if global_view:

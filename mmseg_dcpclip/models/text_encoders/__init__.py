@@ -1,4 +1,4 @@
 from .clip_text import CLIPTextEncoder
-from .text_bank import TextBank, TextEmbeddings
+from .text_bank import TextBank
 
-__all__ = ['CLIPTextEncoder', 'TextBank', 'TextEmbeddings']
+__all__ = ['CLIPTextEncoder', 'TextBank']

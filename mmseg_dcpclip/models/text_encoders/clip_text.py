@@ -15,6 +15,7 @@ from ...registry import MODELS
 from ...vocabulary import Vocabulary
 from ..clip.loading import CLIPWeights
 from ..clip.tower import CLIPTower
+from ..structures import TextEmbeddings
 from .templates import get_templates
 
 PROGRESS_FROM = 2000  # prompts; fewer are done before one looks
@@ -118,6 +119,15 @@ class CLIPTextEncoder(CLIPTower):
             Tensor: Unit embeddings, float32 [C, P, D].
         """
         return torch.cat(list(self.encode_blocks(vocabulary, templates)))
+
+    def sample_embeddings(self, vocabulary: Vocabulary) -> TextEmbeddings:
+        """Embeddings with gradients, of one template picked at random for all.
+
+        One template a step keeps the text tower's graph small.
+        """
+        pick = int(torch.randint(len(self.templates), ()))
+        text = self.encode(vocabulary, [self.templates[pick]])
+        return TextEmbeddings(text.expand(-1, len(self.templates), -1), text[:, 0])
 
     def encode_blocks(self, vocabulary: Vocabulary,
                       templates: Sequence[str] | None = None,

@@ -17,17 +17,16 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
 import torch
-import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor
 
 from ...vocabulary import Vocabulary
+from ..structures import TextEmbeddings
 from .clip_text import CLIPTextEncoder
 
 try:
@@ -36,42 +35,11 @@ except ImportError:  # not on Windows
     fcntl = None
 
 FORMAT = 1  # to be raised when the same key fields give other numbers
-ON_DEVICE = 2**30  # bytes; larger embeddings stay in the CPU's memory or on disk
 CACHE_VARIABLE = 'MMSEG_DCPCLIP_CACHE'
 
 
 class TornEntryError(OSError):
     """An entry on disk is not what it should be."""
-
-
-@dataclass
-class TextEmbeddings:
-    """Embeddings of one vocabulary.
-
-    Attributes:
-        templates: Unit embeddings of each template, [C, P, D]; perhaps in half
-            precision, on the CPU and mapped from a file, see :meth:`rows`.
-        mean: Unit embeddings averaged over the templates, [C, D], on the encoder's
-            device.
-    """
-    templates: Tensor
-    mean: Tensor
-
-    @classmethod
-    def from_templates(cls, templates: Tensor) -> 'TextEmbeddings':
-        return cls(templates, F.normalize(templates.mean(1), dim=-1))
-
-    def rows(self, ids: Tensor) -> Tensor:
-        """Embeddings of some categories; of a mapped file only these are read.
-
-        Args:
-            ids: M categories, int64 [M].
-
-        Returns:
-            Tensor: float32 [M, P, D] on the device of ``ids``.
-        """
-        rows = self.templates[ids.to(self.templates.device)]
-        return rows.to(ids.device).float()
 
 
 def cache_folder() -> Path | None:
@@ -103,13 +71,16 @@ class TextBank:
         mean_precision: The same for the mean embeddings, which select categories.
             Half of it turns near ties: 6 of 23,137 selected categories in 1200
             selections among the small world's 847 words.
+        on_device: Bytes; larger embeddings per template stay in the CPU's memory or on
+            disk.
 
     Raises:
         ValueError: Another precision, or a capacity below 1.
     """
 
     def __init__(self, root: str | Path | None = 'auto', capacity: int = 4,
-                 precision: str = 'float16', mean_precision: str = 'float32') -> None:
+                 precision: str = 'float16', mean_precision: str = 'float32',
+                 on_device: int = 2**30) -> None:
         for name, value in (('precision', precision),
                             ('mean_precision', mean_precision)):
             if value not in ('float16', 'float32'):
@@ -120,6 +91,7 @@ class TextBank:
         self.root = (cache_folder() if root == 'auto' else
                      None if root is None else Path(root).expanduser())
         self.capacity = capacity
+        self.on_device = on_device
         self.precision = dict(templates=precision, mean=mean_precision)
         self._entries: OrderedDict[tuple, TextEmbeddings] = OrderedDict()
         self._digest: tuple[tuple | None, str] = (None, '')  # of the weights seen last
@@ -166,12 +138,12 @@ class TextBank:
             return self._encode(encoder, vocabulary)
         meta = self._meta(encoder, vocabulary)
         try:
-            return _place(*_read_entry(folder, meta), device)
+            return self._place(*_read_entry(folder, meta), device)
         except OSError:
             pass  # judged below, where no other process is writing it
         with _lock(folder) as locked:
             try:
-                return _place(*_read_entry(folder, meta), device)
+                return self._place(*_read_entry(folder, meta), device)
             except FileNotFoundError:
                 pass
             except TornEntryError as error:
@@ -182,7 +154,7 @@ class TextBank:
                     for leftover in folder.parent.glob(f'.{folder.name}.*'):
                         shutil.rmtree(leftover, ignore_errors=True)
                 _write_entry(folder, meta, self._blocks(encoder, vocabulary))
-                entry = _place(*_read_entry(folder, meta), device)
+                entry = self._place(*_read_entry(folder, meta), device)
                 print_log(f'text bank: wrote {len(vocabulary)} categories to {folder}',
                           'current')
                 return entry
@@ -197,9 +169,16 @@ class TextBank:
     def _encode(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary
                 ) -> TextEmbeddings:
         blocks = list(self._blocks(encoder, vocabulary))
-        return _place(torch.cat([block.templates for block in blocks]),
-                      torch.cat([block.mean for block in blocks]),
-                      encoder.logit_scale.device)
+        return self._place(torch.cat([block.templates for block in blocks]),
+                           torch.cat([block.mean for block in blocks]),
+                           encoder.logit_scale.device)
+
+    def _place(self, templates: Tensor, mean: Tensor, device: torch.device
+               ) -> TextEmbeddings:
+        """Embeddings on the encoder's device, as far as they are small enough."""
+        if templates.nbytes <= self.on_device:
+            templates = templates.to(device)
+        return TextEmbeddings(templates, mean.to(device))
 
     def _blocks(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary
                 ) -> Iterator[TextEmbeddings]:
@@ -236,13 +215,6 @@ def _digest_of_weights(tower: torch.nn.Module) -> str:
         content = weight.detach().cpu().contiguous().flatten()
         digest.update(content.view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def _place(templates: Tensor, mean: Tensor, device: torch.device) -> TextEmbeddings:
-    """Embeddings on the encoder's device, as far as they are small enough."""
-    if templates.nbytes <= ON_DEVICE:
-        templates = templates.to(device)
-    return TextEmbeddings(templates, mean.to(device))
 
 
 def _read_entry(folder: Path, meta: dict) -> tuple[Tensor, Tensor]:

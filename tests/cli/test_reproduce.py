@@ -1,4 +1,4 @@
-"""tools/reproduce.py: with stand-ins for the tools, and once for real."""
+"""``dcpclip reproduce``: with stand-ins for its commands, and once for real."""
 
 import json
 import signal
@@ -6,6 +6,12 @@ import subprocess
 import sys
 
 import pytest
+
+from mmseg_dcpclip.cli import main
+from mmseg_dcpclip.reproduction import commands
+from mmseg_dcpclip.reproduction.plan import Plan
+from mmseg_dcpclip.reproduction.settings import Settings
+from mmseg_dcpclip.reproduction.workers import environment
 
 # Trains by writing a checkpoint, tests by writing scores that depend on the seed.
 FAKE = '''
@@ -18,9 +24,10 @@ with open(folder.parent / 'calls.txt', 'a') as file:
 if stage == 'train':
     resumed = (folder / 'last_checkpoint').is_file()
     (folder / 'last_checkpoint').write_text('iter_1.pth')
-    if mode == 'interrupt' and not resumed:
+    if mode in ('interrupt', 'terminate') and not resumed:
         (folder / 'iter_1.pth').write_text('half')
-        os.kill(os.getppid(), signal.SIGINT)
+        os.kill(os.getppid(),
+                signal.SIGINT if mode == 'interrupt' else signal.SIGTERM)
         time.sleep(60)
     if mode == 'fail':
         sys.exit('no luck with this one')
@@ -37,29 +44,28 @@ VALUES = dict(tga_none=50, tga_ca=52, tga_sa=49, full=55)
 
 
 @pytest.fixture
-def reproduce(load_tool, tmp_path, monkeypatch):
-    """Runs the tool with stand-ins; ``modes`` says what becomes of a training."""
-    tool = load_tool('reproduce.py')
+def reproduce(tmp_path, monkeypatch):
+    """Runs the command with stand-ins; ``modes`` says what becomes of a training."""
     script = tmp_path / 'fake.py'
     script.write_text(FAKE)
     modes = {}
 
-    def train_command(self, job):
+    def train_command(settings, job, slot=0):
         return [sys.executable, str(script), 'train', str(job.folder / 'train'),
                 modes.get((job.config, job.seed), 'run'), '']
 
-    def test_command(self, job, name):
+    def test_command(settings, job, name, slot=0):
         return [sys.executable, str(script), 'test', str(job.folder / f'test-{name}'),
                 'run', str(VALUES[name] + 0.1 * job.seed)]
 
-    monkeypatch.setattr(tool.Reproduction, 'train_command', train_command)
-    monkeypatch.setattr(tool.Reproduction, 'test_command', test_command)
+    monkeypatch.setattr(commands, 'train_command', train_command)
+    monkeypatch.setattr(commands, 'test_command', test_command)
 
     def run(*arguments):
-        return tool.main([*arguments, '--work-dir', str(tmp_path / 'out'), '--iters',
-                          '4'])
+        return main(['reproduce', *arguments, '--work-dir', str(tmp_path / 'out'),
+                     '--iters', '4'])
 
-    run.out, run.modes, run.tool = tmp_path / 'out' / 'mini', modes, tool
+    run.out, run.modes = tmp_path / 'out' / 'mini', modes
     run.calls = lambda name, seed=0: [
         path.read_text().split()
         for path in run.out.glob(f'runs/{name}-????????/seed{seed}/calls.txt')]
@@ -70,16 +76,16 @@ def read(path):
     return json.loads(path.read_text())
 
 
-def test_dry_run_writes_nothing(load_tool, tmp_path, capsys):
-    code = load_tool('reproduce.py').main([
-        'table3', 'table4', '--dry-run', '--seeds', '0', '1', '--work-dir',
+def test_dry_run_writes_nothing(tmp_path, capsys):
+    code = main([
+        'reproduce', 'table3', 'table4', '--dry-run', '--seeds', '0', '1', '--work-dir',
         str(tmp_path), '--cfg-options', 'log_level=ERROR'])
     out = capsys.readouterr().out
     assert code == 0 and not list(tmp_path.iterdir())
     # Ten rows: 'full' stands in both tables, dcs_tga_sed and dcs_sed share trainings.
     assert '14 runs, 14 of them not finished' in out
-    train = [line for line in out.splitlines() if 'train.py' in line]
-    test = [line for line in out.splitlines() if 'test.py' in line]
+    train = [line for line in out.splitlines() if 'mmseg_dcpclip.cli train ' in line]
+    test = [line for line in out.splitlines() if 'mmseg_dcpclip.cli test ' in line]
     assert len(train) == 14 and len(test) == 18
     assert all('--resume' in line and 'log_level=ERROR' in line for line in train)
     assert sum('randomness.seed=1' in line for line in train) == 7
@@ -156,57 +162,62 @@ def test_changed_test_settings_test_anew(reproduce):
     assert reproduce.calls('full') == [['train', 'test', 'test']]
 
 
-def test_schedule_is_shortened_in_proportion(load_tool):
-    from mmengine.config import Config
-    tool = load_tool('reproduce.py')
-    config = Config(dict(train_cfg=dict(max_iters=1000), param_scheduler=[
-        dict(begin=0, end=100), dict(T_max=1000)]))
-    assert tool.scaled_schedule(config, 20) == [
-        'train_cfg.max_iters=20', 'train_cfg.val_interval=20',
-        'param_scheduler.0.end=2', 'param_scheduler.1.T_max=20']
-
-
-def test_real_world_says_what_is_missing(load_tool, tmp_path, monkeypatch, capfd):
+def test_real_world_says_what_is_missing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    code = load_tool('reproduce.py').main([
-        'table4', '--world', 'real', '--work-dir', str(tmp_path / 'out'),
+    code = main([
+        'reproduce', 'table4', '--world', 'real', '--work-dir', str(tmp_path / 'out'),
         '--cfg-options', 'model.backbone.pretrained=no/clip.pt',
         'model.text_encoder.pretrained=no/clip.pt'])
-    out = capfd.readouterr().out
+    out = capsys.readouterr().out
     assert code == 1 and not (tmp_path / 'out').exists()
-    for text in ('coco_stuff.py', 'NEXT', 'PROBLEM', 'no/clip.pt', 'not started'):
+    for text in ('data convert coco_stuff', 'NEXT', 'PROBLEM', 'no/clip.pt',
+                 'not started'):
         assert text in out
 
 
 @pytest.mark.parametrize('arguments, message', [
-    (['table4', '--jobs', '0'], 'at least 1'),
+    (['table4', '--jobs', '0'], 'from 1 on'),
     (['table4', '--world', 'real', '--gpus', '3'], 'total batch of 4'),
     (['table8'], 'table8'),
+    (['table4', '--cfg-options', 'x'], 'expected KEY=VALUE, got x'),
 ])
-def test_bad_arguments(load_tool, capsys, arguments, message):
+def test_bad_arguments(capsys, arguments, message):
     with pytest.raises(SystemExit):
-        load_tool('reproduce.py').main(arguments)
+        main(['reproduce', *arguments])
     assert message in capsys.readouterr().err
 
 
-def test_for_real_after_an_interruption(load_tool, tmp_path):
+def test_unknown_dataset(tmp_path, capsys):
+    assert main(['reproduce', 'table4', '--world', 'real', '--work-dir', str(tmp_path),
+                 '--data-root', 'nothing=x']) == 1
+    assert 'error: no dataset named nothing' in capsys.readouterr().err
+
+
+def test_sigterm_is_an_interruption(reproduce, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    reproduce.modes['tga_ca', 0] = 'terminate'
+    assert reproduce('table4', '--seeds', '0') == 130
+    assert 'goes on from the last checkpoints' in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_for_real_after_an_interruption(tmp_path):
     """Table I on the small world: the training goes on from its first iteration."""
     small = [f'benchmarks.{name}.dataloader.dataset.{key}'
              for name in ('mini-847', 'mini-459', 'mini-150', 'mini-59', 'mini-20')
              for key in ('num_pictures=2', 'side=32', 'categories=mini-20')]
-    options = ['table1', '--seeds', '3', '--iters', '2', '--work-dir',
-               str(tmp_path / 'with blank'), '--cfg-options',
-               'train_dataloader.batch_size=1', 'train_dataloader.dataset.side=64',
+    options = ['train_dataloader.batch_size=1', 'train_dataloader.dataset.side=64',
                'val_dataloader.dataset.num_pictures=1',
                'val_dataloader.dataset.categories=mini-20', *small]
-    tool = load_tool('reproduce.py')
-    plan = tool.Reproduction(tool.parse_args(options))
+    plan = Plan(Settings(tables=[1], seeds=[3], iters=2, cfg_options=options,
+                         work_dir=tmp_path / 'with blank'))
     job = next(job for job in plan.jobs if job.config == 'full')
-    command = plan.train_command(job) + ['train_cfg.max_iters=1']
+    command = commands.train_command(plan.settings, job) + ['train_cfg.max_iters=1']
     subprocess.run(command, check=True, capture_output=True,
-                   env=tool.Workers(plan)._environment(0))
+                   env=environment(plan.settings, 0))
     assert (job.folder / 'train' / 'iter_1.pth').is_file()
-    assert tool.main(options) == 0
+    assert main(['reproduce', 'table1', '--seeds', '3', '--iters', '2', '--work-dir',
+                 str(tmp_path / 'with blank'), '--cfg-options', *options]) == 0
     assert 'resumed epoch: 0, iter: 1' in (job.folder / 'train.log').read_text()
     assert [p.name for p in (job.folder / 'train').glob('iter_*.pth')] == ['iter_2.pth']
     record = read(job.folder / 'record.json')

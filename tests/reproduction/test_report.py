@@ -1,13 +1,13 @@
-"""The plan of the paper's tables, and verdicts from given records."""
-
-from pathlib import Path
+"""Reports and verdicts from given records."""
 
 import pytest
 
-from mmseg_dcpclip.evaluation import tables
-from mmseg_dcpclip.evaluation.tables import Claim, judge, make_table
+from mmseg_dcpclip.reproduction import tables
+from mmseg_dcpclip.reproduction.layout import grids, markdown
+from mmseg_dcpclip.reproduction.paper import make_table
+from mmseg_dcpclip.reproduction.report import judge, report
+from mmseg_dcpclip.reproduction.tables import Claim
 
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 NAMES = tables.WORLDS['mini'].benchmarks
 
 
@@ -22,35 +22,6 @@ def verdict(first, second, **options):
     claim = Claim('text', 'a', 'b', **options)
     records = dict(a=dict(enumerate(first)), b=dict(enumerate(second)))
     return judge(claim, records, 'mini')
-
-
-@pytest.mark.parametrize('world', tables.WORLDS)
-def test_every_row_has_a_config_and_every_config_a_row(world):
-    used = set()
-    for number in range(1, 8):
-        for name in make_table(number, world).configs():
-            path = tables.config_path(name, world, CONFIGS)
-            assert path.is_file(), path
-            used.add(path)
-            trained = tables.training_of(name)
-            assert trained is None or tables.config_path(
-                trained, world, CONFIGS).is_file()
-    folder = CONFIGS / 'ablations' / tables.WORLDS[world].folder
-    assert set(folder.glob('*.py')) <= used
-
-
-@pytest.mark.parametrize('world', tables.WORLDS)
-def test_figures_of_the_paper(world):
-    for number in range(1, 8):
-        table = make_table(number, world)
-        columns = [c for c in table.columns if c.paper]
-        assert all(len(row.paper) in (0, len(columns)) for row in table.rows)
-    full = [row.paper for number in range(3, 7) for row in make_table(
-        number, world).rows if row.config == tables.FULL]
-    assert len(full) == 6 and set(full) == {(12.3, 19.7, 32.4, 58.1, 95.9)}
-    theta = {row.name: row.paper for row in make_table(7, world).rows}
-    assert theta['0'] == (12.4, 32.5, 95.2, 20.1, 869.5, 0.51)
-    assert theta['0.9, union'] == ()
 
 
 def test_raises_only_beyond_the_spread():
@@ -91,13 +62,13 @@ def test_not_run_and_too_few():
 
 def test_report_and_markdown():
     records = dict(tga_ca={0: record(50.0), 1: record(52.0), 7: record(0.0)})
-    content = tables.report(make_table(4, 'mini'), 'mini', records, [0, 1])
+    content = report(make_table(4, 'mini'), 'mini', records, [0, 1])
     row = content['rows'][1]
     assert row['seeds'] == [0, 1]  # not the one that was not asked for
     assert row['cells'][0]['paper'] == 12.1
     assert row['cells'][0]['ours']['mean'] == 52.0
     assert row['benchmarks']['mini-20']['unseen_mIoU']['mean'] == 51.0
-    text = tables.markdown(content)
+    text = markdown(content)
     assert '| CA | 2 | 12.1 | 52.00 ± 1.41 | 19.3 |' in text
     assert '| none | 0 | 11.4 | not run | 18.5 | not run |' in text
     assert 'GT-present' in text and 'mini-847 for A-847' in text
@@ -105,11 +76,11 @@ def test_report_and_markdown():
 
 
 def test_rows_of_other_methods_and_given_figures():
-    content = tables.report(
+    content = report(
         make_table(2, 'mini'), 'mini', {}, [0], {tables.FULL: dict(total=4.5)})
-    rows = tables.grids(content)['Paper and ours']
+    rows = grids(content)['Paper and ours']
     assert rows[3][:4] == ['OVSeg', '', '408.9', '']
     assert rows[3][6] == ''  # the paper has no training time of OVSeg
     ours = rows[-1]
     assert '4.50' in ours and ours.count('not run') == 5
-    assert 'Unseen classes, ours' not in tables.grids(content)
+    assert 'Unseen classes, ours' not in grids(content)

@@ -1,0 +1,232 @@
+"""Check and convert datasets. Nothing is downloaded, and raw data is only read.
+
+    dcpclip data check                        # files and sizes of the splits
+    dcpclip data check --labels               # also decode and count every label
+    dcpclip data check ade20k_847 --data-root ade20k_847=/data/ade20k_847
+    dcpclip data convert coco_stuff data/coco_stuff164k
+    dcpclip data convert coco_stuff data/coco_stuff164k --check
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..vocabulary import LABEL_SETS
+from .common import add_data_root, positive, say
+
+if TYPE_CHECKING:
+    from ..preparation import Conversion, Report
+
+Action = Callable[[argparse.Namespace], int]
+Commands = Any  # argparse keeps the type of its subparsers to itself
+
+CHECK = """Tell for every dataset what is there, what is missing and what to run next.
+
+The exit status is 1 if anything is missing or wrong."""
+CONVERT = """Convert raw labels on all cores.
+
+Finished files are skipped, so an interrupted conversion goes on where it stopped."""
+COCO_STUFF = """Prepare the labels of COCO-Stuff 164k.
+
+Raw data, unpacked under one root folder:
+
+    <root>/images/train2017/*.jpg, <root>/images/val2017/*.jpg
+    <root>/stuffthingmaps_trainval2017/train2017/*.png, .../val2017/*.png
+
+Written: <root>/annotations/{train2017,val2017}/*_labelTrainIds.png with the ids
+0..170 and 255, as mmseg lays them out."""
+ADE20K_847 = """Prepare ADE20K-847 from the full ADE20K download.
+
+Raw data: ADE20K_2021_17_01/images/ADE/validation/**/ADE_val_*.jpg and *_seg.png.
+
+Written: <out>/images/validation/*.jpg and <out>/annotations/validation/*.png,
+16-bit with the ids 0..846 and 65535. Pictures whose short side is over 512 are
+reduced to it with their labels, and are scored at that size."""
+PASCAL_CONTEXT = """Prepare Pascal Context with 59 and 459 classes from the .mat maps.
+
+Raw data: VOC2010/JPEGImages/*.jpg and the trainval/*.mat files of the 459-class
+download, in VOC2010/trainval or in the folder given by --mats.
+
+Written, for the 5104 val images: VOC2010/annotations_pc59/*.png (ids 0..58 and
+255), VOC2010/annotations_pc459/*.png (16-bit, ids 0..458 and 65535) and
+VOC2010/ImageSets/PascalContext/val.txt."""
+SPEED = """Measure label conversion against a bare decode and encode loop.
+
+Labels of 480 x 640 pixels with smooth regions are drawn into a temporary folder and
+converted as those of COCO-Stuff are; the bare loop only decodes them and encodes
+them again."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommands and their arguments."""
+    commands = parser.add_subparsers(metavar='COMMAND', required=True)
+    _add_check(commands, parser)
+    convert = _add_command(commands, parser, 'convert', 'convert raw labels', CONVERT)
+    datasets = convert.add_subparsers(metavar='DATASET', required=True)
+    _add_coco_stuff(datasets, parser)
+    _add_ade20k_847(datasets, parser)
+    _add_pascal_context(datasets, parser)
+    speed = _add_command(commands, parser, 'speed', 'measure how fast labels are '
+                         'converted', SPEED, _speed)
+    speed.add_argument('--images', type=positive, default=300, metavar='N',
+                       help='number of labels (default: 300)')
+    _add_workers(speed)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the subcommand says."""
+    return args.action(args)
+
+
+def _add_command(commands: Commands, parent: argparse.ArgumentParser, name: str,
+                 text: str, description: str, action: Action | None = None
+                 ) -> argparse.ArgumentParser:
+    """Add a subcommand; ``args.refuse`` is its ``parser.error``."""
+    parser = commands.add_parser(name, help=text, description=description,
+                                 formatter_class=parent.formatter_class)
+    parser.set_defaults(action=action, refuse=parser.error)
+    # The same as of `dcpclip data`, so that it can stand behind the subcommand, too.
+    parser.add_argument('--debug', action='store_true', default=argparse.SUPPRESS,
+                        help='show where an error came from')
+    return parser
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--workers', type=positive, metavar='N',
+                        help='number of processes (default: one per core)')
+
+
+def _add_histogram(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--histogram', type=Path, metavar='JSON', help='where to write '
+                        'the pixels of each class that a check counts')
+
+
+def _add_check(commands: Commands, parent: argparse.ArgumentParser) -> None:
+    parser = _add_command(commands, parent, 'check', 'tell what is there, what is '
+                          'missing and what to run next', CHECK, _check)
+    parser.add_argument('names', nargs='*', metavar='NAME',
+                        help=f'of {", ".join(LABEL_SETS)} (default: all)')
+    add_data_root(parser)
+    parser.add_argument('--labels', action='store_true',
+                        help='decode and count every label')
+    _add_workers(parser)
+    _add_histogram(parser)
+
+
+def _add_converter(commands: Commands, parent: argparse.ArgumentParser, name: str,
+                   text: str, description: str, action: Action
+                   ) -> argparse.ArgumentParser:
+    """Add a converter with the arguments that all converters share."""
+    parser = _add_command(commands, parent, name, text, description, action)
+    parser.add_argument('--check', action='store_true',
+                        help='check what was written instead')
+    _add_workers(parser)
+    _add_histogram(parser)
+    return parser
+
+
+def _add_coco_stuff(commands: Commands, parent: argparse.ArgumentParser) -> None:
+    parser = _add_converter(commands, parent, 'coco_stuff', 'COCO-Stuff 164k',
+                            COCO_STUFF, _coco_stuff)
+    parser.add_argument('root', type=Path, help='such as data/coco_stuff164k')
+    parser.add_argument('--out', type=Path,
+                        help='label folder (default: <root>/annotations)')
+    parser.add_argument('--splits', nargs='+', choices=['train', 'val'],
+                        default=['train', 'val'], help='which ones (default: both)')
+
+
+def _add_ade20k_847(commands: Commands, parent: argparse.ArgumentParser) -> None:
+    parser = _add_converter(commands, parent, 'ade20k_847', 'ADE20K with 847 classes',
+                            ADE20K_847, _ade20k_847)
+    parser.add_argument('raw', type=Path, help='the folder ADE20K_2021_17_01')
+    parser.add_argument('--out', type=Path, default=Path('data/ade20k_847'),
+                        help='the new dataset (default: data/ade20k_847)')
+
+
+def _add_pascal_context(commands: Commands, parent: argparse.ArgumentParser) -> None:
+    parser = _add_converter(commands, parent, 'pascal_context', 'Pascal Context with '
+                            '59 and 459 classes', PASCAL_CONTEXT, _pascal_context)
+    parser.add_argument('root', type=Path, help='such as data/VOCdevkit/VOC2010')
+    parser.add_argument('--mats', type=Path,
+                        help='folder of the .mat files (default: <root>/trainval)')
+
+
+def _check(args: argparse.Namespace) -> int:
+    unknown = {*args.names, *args.data_root} - set(LABEL_SETS)
+    if unknown:
+        args.refuse(f'no dataset named {", ".join(sorted(unknown))}; choose from '
+                    f'{", ".join(LABEL_SETS)}')
+    from ..preparation import check_dataset
+    status, all_reports = 0, []
+    for name in args.names or LABEL_SETS:
+        reports, steps = check_dataset(
+            name, args.data_root.get(name), args.labels, args.workers)
+        status |= _tell_reports(reports)
+        for step in steps:
+            say(f'  NEXT: {step}')
+        all_reports += reports
+    _write_histogram(all_reports, args.histogram)
+    return status
+
+
+def _coco_stuff(args: argparse.Namespace) -> int:
+    from ..preparation import coco_stuff
+    if not args.check:
+        return _tell_conversions(
+            coco_stuff.convert(args.root, args.out, args.splits, args.workers))
+    return _tell_reports(
+        coco_stuff.check(args.root, args.out, args.splits, args.workers),
+        args.histogram)
+
+
+def _ade20k_847(args: argparse.Namespace) -> int:
+    from ..preparation import ade20k_847
+    if not args.check:
+        return _tell_conversions(ade20k_847.convert(args.raw, args.out, args.workers))
+    return _tell_reports(ade20k_847.check(args.out, args.workers), args.histogram)
+
+
+def _pascal_context(args: argparse.Namespace) -> int:
+    from ..preparation import pascal_context
+    if not args.check:
+        return _tell_conversions(
+            pascal_context.convert(args.root, args.mats, args.workers))
+    return _tell_reports(pascal_context.check(args.root, args.workers), args.histogram)
+
+
+def _speed(args: argparse.Namespace) -> int:
+    from ..preparation import measure_speed
+    for name, rate in measure_speed(args.images, args.workers).items():
+        say(f'{name}: {rate:.0f} images per second')
+    return 0
+
+
+def _tell_reports(reports: Sequence['Report'], histogram: Path | None = None) -> int:
+    """Print what checks found; the exit status is 1 if there is any problem."""
+    for report in reports:
+        say(*report.lines())
+    _write_histogram(reports, histogram)
+    return int(any(report.problems for report in reports))
+
+
+def _tell_conversions(conversions: Sequence['Conversion']) -> int:
+    """Print what was converted; the exit status is 1 if a file could not be."""
+    for part in conversions:
+        if part.done_before:
+            say(f'{part.title}: {part.done_before} of {part.jobs} are done already')
+    problems = [problem for part in conversions for problem in part.problems]
+    jobs = sum(part.jobs for part in conversions)
+    for problem in problems[:20]:
+        say(f'PROBLEM: {problem}')
+    say(f'{jobs - len(problems)} of {jobs} converted, {len(problems)} could not be; '
+        'run again with --check to count classes and pixels')
+    return int(bool(problems))
+
+
+def _write_histogram(reports: Sequence['Report'], path: Path | None) -> None:
+    """Write the pixels of each class if a file was named."""
+    if path is not None:
+        from ..preparation import write_histogram
+        write_histogram(reports, path)
+        say(f'pixels of each class: {path}')

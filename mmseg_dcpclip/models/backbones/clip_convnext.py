@@ -1,0 +1,120 @@
+"""The image tower of a ConvNeXt CLIP, as SED and FC-CLIP use it."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from ..clip.layers import load_tower
+from ..clip.loading import CLIPWeights, build_tower, clip_config, load_clip_weights
+from ..structures import CLIPFeatures
+
+STRIDE = 32  # pixels per patch and direction
+
+
+@MODELS.register_module()
+class CLIPConvNeXtBackbone(BaseModule):
+    """A ConvNeXt of open_clip with dense features in the joint space.
+
+    What CLIP does behind its global pooling (norm and projection) is done at every
+    place instead (FC-CLIP, arXiv 2308.02487), so that patches and words can be
+    compared. There is no attention to give, and no [CLS] token: ``cls`` is CLIP's own
+    image feature.
+
+    Args:
+        model_name: A ConvNeXt of open_clip, for example ``'convnext_base_w'``, or a
+            path of an open_clip model config.
+        pretrained: A tag of open_clip (``'laion2b_s13b_b82k'``), a file, or None for
+            random weights.
+        out_indices: Stages (0 to 3) whose maps are the shallow features F_v; they are
+            pooled to the grid of the patches.
+        trainable: ``'none'`` or ``'all'`` (as SED, arXiv 2311.15537, trains it).
+        init_cfg: As in mmengine.
+
+    Attributes:
+        joint_dims: D, width of the joint space.
+        shallow_dims: Widths of the stages in ``out_indices``.
+
+    Raises:
+        ValueError: The model is no ConvNeXt, or an argument has no such value.
+    """
+    gives_attention = False
+    quick_gelu_option: bool | None = False  # timm's towers know GELU only
+
+    def __init__(self,
+                 model_name: str = 'convnext_base_w',
+                 pretrained: str | None = None,
+                 out_indices: Sequence[int] = (1, 2),
+                 trainable: str = 'none',
+                 init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg)
+        config = clip_config(model_name, tower='text')
+        timm_name = config['vision_cfg'].get('timm_model_name') or ''
+        if 'convnext' not in timm_name:
+            raise ValueError(f'{model_name!r} is no ConvNeXt CLIP; for a ViT use '
+                             'CLIPVisionBackbone')
+        if trainable not in ('none', 'all'):
+            raise ValueError(f"trainable must be 'none' or 'all', got {trainable!r}")
+        self.model_name = model_name
+        self.pretrained = pretrained
+        self.trainable = trainable
+        self.visual = build_tower(model_name, 'visual', False)
+        self.visual.requires_grad_(trainable == 'all')
+        trunk = self.visual.trunk
+        self.out_indices = tuple(out_indices)
+        if any(not 0 <= i < len(trunk.stages) for i in self.out_indices):
+            raise ValueError(f'out_indices {self.out_indices} do not fit the '
+                             f'{len(trunk.stages)} stages of {model_name}')
+        self.joint_dims = config['embed_dim']
+        self.shallow_dims = tuple(trunk.feature_info[i]['num_chs']
+                                  for i in self.out_indices)
+
+    def init_weights(self) -> None:
+        """Read the pretrained weights, if any."""
+        super().init_weights()
+        if self.pretrained is not None:
+            self.load_clip(load_clip_weights(self.model_name, self.pretrained, False))
+
+    def load_clip(self, weights: CLIPWeights) -> None:
+        """Take the image tower of loaded weights.
+
+        Raises:
+            ValueError: They belong to another architecture.
+        """
+        load_tower(self.visual, weights.visual,
+                   f'{weights.source!r} for {self.model_name}')
+
+    def forward(self, images: Tensor, with_attention: bool = False) -> CLIPFeatures:
+        """Encode images.
+
+        Args:
+            images: Normalised RGB, [B, 3, H, W]; resized to multiples of 32 pixels.
+            with_attention: Refused: there is none.
+
+        Returns:
+            CLIPFeatures: On a grid of 32 pixels per patch.
+
+        Raises:
+            ValueError: Attention is asked for.
+        """
+        if with_attention:
+            raise ValueError('a ConvNeXt has no attention to give')
+        size = tuple(max(1, round(n / STRIDE)) * STRIDE for n in images.shape[-2:])
+        if tuple(images.shape[-2:]) != size:
+            images = F.interpolate(images, size, mode='bilinear', align_corners=False)
+        trunk = self.visual.trunk
+        x = trunk.stem(images)
+        maps = []
+        for i, stage in enumerate(trunk.stages):
+            x = stage(x)
+            if i in self.out_indices:
+                maps.append(x)
+        x = trunk.norm_pre(x)
+        cls = self.visual.head(trunk.forward_head(x))
+        patch = trunk.head.norm(x).flatten(2).transpose(1, 2)
+        grid = (x.shape[-2], x.shape[-1])
+        return CLIPFeatures(
+            cls=cls, patch=self.visual.head(patch), grid=grid,
+            shallow=tuple(F.adaptive_avg_pool2d(m, grid) for m in maps))

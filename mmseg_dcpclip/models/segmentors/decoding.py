@@ -1,0 +1,106 @@
+"""Neck and head on the selected pairs, all at once, in parts, or compiled."""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..protocol import CategoryHead, CategoryNeck
+from ..structures import CLIPFeatures, Pairs, TextEmbeddings, take_images
+
+MAX_PLACES = 8192  # places of category maps decoded at once
+
+
+def decode_pairs(neck: CategoryNeck, head: CategoryHead, features: CLIPFeatures,
+                 text: TextEmbeddings, pairs: Pairs, *, max_places: int = MAX_PLACES,
+                 compile_options: Mapping[str, Any] | None = None) -> Tensor:
+    """Logits of pairs (Eq. 6-16).
+
+    With gradients all pairs go through at once, because the graph keeps them anyway.
+    Without, some pairs at a time bound the memory; what the categories of an image
+    share is prepared once from all of them, so the parts equal the whole.
+
+    Args:
+        neck: The neck.
+        head: The head.
+        features: The encoder's view of B images.
+        text: Embeddings of the vocabulary.
+        pairs: All M pairs of these images.
+        max_places: Pairs times patches at once.
+        compile_options: Of :func:`decode_compiled`; None: not compiled.
+
+    Returns:
+        Tensor: [M, h, w].
+    """
+    mean = text.mean[pairs.category].float()
+    from_neck = neck.prepare(features, mean, pairs)
+    from_head = head.prepare(features)
+    most, decode = max(1, len(pairs)), decode_part
+    compiled = compile_options is not None and not torch.is_grad_enabled()
+    if not torch.is_grad_enabled():
+        most = max(1, max_places // features.patch.shape[1])
+    if compiled:
+        decode = partial(decode_compiled, **(compile_options or {}))
+    parts, start = [], 0
+    for images, part in pairs.split(most, mixed=not compiled):
+        stop = start + len(part)
+        words = (text.rows(part.category) if neck.uses_templates
+                 else mean[start:stop, None])
+        parts.append(decode(neck, head, features[images], words, part,
+                            take_images(from_neck, images),
+                            take_images(from_head, images)))
+        start = stop
+    return torch.cat(parts)
+
+
+def decode_part(neck: CategoryNeck, head: CategoryHead, features: CLIPFeatures,
+                text: Tensor, pairs: Pairs, from_neck: Any, from_head: Any) -> Tensor:
+    """Logits of some of the images' pairs.
+
+    Args:
+        neck: The neck.
+        head: The head.
+        features: The encoder's view of the images.
+        text: Unit embeddings of the pairs' categories, [M, P, D].
+        pairs: M pairs.
+        from_neck: What ``neck.prepare`` gave for all pairs of these images.
+        from_head: What ``head.prepare`` gave for these images.
+
+    Returns:
+        Tensor: [M, h, w].
+    """
+    return head(features, neck(features, text, pairs, from_neck), pairs, from_head)
+
+
+@lru_cache
+def _compiled(**options: Any) -> Callable[..., Tensor]:
+    # A plain function: a copy of a model must run its own weights.
+    return torch.compile(decode_part, dynamic=False, **options)
+
+
+def decode_compiled(neck: CategoryNeck, head: CategoryHead, features: CLIPFeatures,
+                    text: Tensor, pairs: Pairs, from_neck: Any, from_head: Any, *,
+                    bucket: int = 8, **options: Any) -> Tensor:
+    """:func:`decode_part` of one image by torch.compile.
+
+    The pairs are filled up to a multiple of ``bucket``, so that few numbers of them
+    are compiled; the others' logits do not change.
+
+    Args:
+        neck, head, features, text, pairs, from_neck, from_head: As there, of one image.
+        bucket: Pairs are rounded up to a multiple of it.
+        **options: Of torch.compile.
+
+    Returns:
+        Tensor: [M, h, w].
+    """
+    extra = -len(pairs) % bucket
+    padded = Pairs(F.pad(pairs.image, (0, extra)), F.pad(pairs.category, (0, extra)),
+                   [len(pairs) + extra])
+    text = torch.cat([text, text[-1:].expand(extra, -1, -1)])
+    logits = _compiled(**options)(neck, head, features, text, padded, from_neck,
+                                  from_head)
+    return logits[:len(pairs)]

@@ -1,0 +1,78 @@
+"""How a model tests: ``test_cfg``, checked when the model is built."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import Any
+
+from .decoding import MAX_PLACES
+
+MAX_MAPS = 32
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """The keys of ``test_cfg``.
+
+    Attributes:
+        mode: ``'whole'``, or ``'slide'`` for windows.
+        crop_size: Height and width of a window in pixels (slide).
+        stride: Steps of the windows down and right in pixels (slide).
+        global_view: Whether the whole image, resized to a window, is a view beside its
+            windows (slide).
+        return_logits: Whether predictions carry ``seg_logits``, one map for each
+            selected category.
+        return_features: Whether predictions carry ``patch_features``, the image's
+            patch features in the joint space.
+        max_maps: Category maps held at full size at once.
+        max_places: Pairs times patches that are decoded at once.
+    """
+    mode: str = 'whole'
+    crop_size: tuple[int, int] | None = None
+    stride: tuple[int, int] | None = None
+    global_view: bool = True
+    return_logits: bool = False
+    return_features: bool = False
+    max_maps: int = MAX_MAPS
+    max_places: int = MAX_PLACES
+
+    @classmethod
+    def of(cls, test_cfg: Mapping[str, Any] | None) -> 'PredictSettings':
+        """Read a ``test_cfg``.
+
+        Raises:
+            ValueError: An unknown key or mode, windows without their sizes, or a number
+                below 1.
+        """
+        config = dict(test_cfg or {})
+        known = [field.name for field in fields(cls)]
+        for key in config:
+            if key not in known:
+                near = get_close_matches(key, known, 1)
+                raise ValueError(
+                    f'test_cfg has no key {key!r}' + (
+                        f'; did you mean {near[0]!r}?' if near else '')
+                    + f' Known: {", ".join(known)}')
+        settings = cls(**config)
+        if settings.mode not in ('whole', 'slide'):
+            raise ValueError("test_cfg needs mode='whole' or mode='slide', got mode="
+                             f'{settings.mode!r}')
+        pairs = settings.crop_size, settings.stride
+        if settings.mode == 'slide' and not all(
+                isinstance(pair, (list, tuple)) and len(pair) == 2
+                and min(pair) >= 1 for pair in pairs):
+            raise ValueError(
+                "test_cfg with mode='slide' needs crop_size and stride as two numbers "
+                f'of pixels each; got crop_size={pairs[0]}, stride={pairs[1]}')
+        for name in ('max_maps', 'max_places'):
+            if getattr(settings, name) < 1:
+                raise ValueError(f'test_cfg.{name} must be at least 1, got '
+                                 f'{getattr(settings, name)}')
+        return settings
+
+    def views(self) -> dict[str, Any]:
+        """Arguments of :func:`~.views.make_views`."""
+        if self.mode == 'whole':
+            return dict(mode='whole')
+        return dict(mode='slide', crop_size=self.crop_size, stride=self.stride,
+                    global_view=self.global_view)

@@ -1,0 +1,208 @@
+"""What the parts hand to each other: features, words, pairs and their maps."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass
+class CLIPFeatures:
+    """An image encoder's view of a batch of images of one size.
+
+    Attributes:
+        cls: [CLS] tokens in the joint space (F_cls), [B, D].
+        patch: Patch tokens in the joint space (F_patch), [B, N, D], row by row.
+        grid: Rows and columns of patches; their product is N.
+        shallow: Maps of earlier blocks (F_v), each [B, W, rows, columns].
+        attention: The last block's patch-to-patch attention averaged over heads
+            (A_CLIP), [B, N, N] (query, key), or None where it was not asked for.
+    """
+    cls: Tensor
+    patch: Tensor
+    grid: tuple[int, int]
+    shallow: tuple[Tensor, ...] = ()
+    attention: Tensor | None = None
+
+    def __getitem__(self, images: slice) -> 'CLIPFeatures':
+        """The features of some images."""
+        return CLIPFeatures(
+            self.cls[images], self.patch[images], self.grid,
+            tuple(x[images] for x in self.shallow),
+            None if self.attention is None else self.attention[images])
+
+    @property
+    def patch_map(self) -> Tensor:
+        """Patch tokens as a map, [B, D, rows, columns]."""
+        return self.patch.transpose(1, 2).unflatten(2, self.grid)
+
+
+@dataclass
+class TextEmbeddings:
+    """Embeddings of one vocabulary.
+
+    Attributes:
+        templates: Unit embeddings of each template, [C, P, D]; perhaps in half
+            precision, on the CPU and mapped from a file, see :meth:`rows`.
+        mean: Unit embeddings averaged over the templates (E_t), [C, D], on the
+            encoder's device.
+        first: What :meth:`first_equal` found, int64 [C].
+    """
+    templates: Tensor
+    mean: Tensor
+    first: Tensor | None = None
+
+    @classmethod
+    def from_templates(cls, templates: Tensor) -> 'TextEmbeddings':
+        return cls(templates, F.normalize(templates.mean(1), dim=-1))
+
+    def rows(self, ids: Tensor) -> Tensor:
+        """Embeddings of some categories; of a mapped file only these are read.
+
+        Args:
+            ids: M categories, int64 [M].
+
+        Returns:
+            Tensor: float32 [M, P, D] on the device of ``ids``.
+        """
+        rows = self.templates[ids.to(self.templates.device)]
+        return rows.to(ids.device).float()
+
+    def first_equal(self) -> Tensor:
+        """:func:`first_equal` of the mean embeddings, computed once."""
+        if self.first is None:
+            self.first = first_equal(self.mean)
+        return self.first
+
+
+def first_equal(rows: Tensor, max_elements: int = 2**20) -> Tensor:
+    """For each row the first one that is equal to it, bit by bit.
+
+    Equal words get scores that differ in their last bit wherever a matrix product
+    splits its work, so which one wins would depend on the processor. Rows are compared
+    by a sum of integers, which is the same in any order, and then themselves.
+
+    Args:
+        rows: [C, D].
+        max_elements: Elements looked at at once.
+
+    Returns:
+        Tensor: Row numbers, int64 [C]; a row that repeats none has its own.
+    """
+    bits = {2: torch.int16, 4: torch.int32, 8: torch.int64}[rows.element_size()]
+    generator = torch.Generator().manual_seed(0)
+    factors = torch.randint(-2**62, 2**62, (rows.shape[1], ), generator=generator)
+    factors = factors.to(rows.device)
+    keys = torch.cat([(part.contiguous().view(bits).long() * factors).sum(1)
+                      for part in rows.detach().split(
+                          max(1, max_elements // rows.shape[1]))])
+    own = torch.arange(len(rows), device=rows.device)
+    _, group = keys.unique(return_inverse=True)
+    first = torch.full_like(own, len(rows)).scatter_reduce(0, group, own, 'amin')[group]
+    repeats = (first != own).nonzero().squeeze(1)
+    equal = (rows[repeats] == rows[first[repeats]]).all(1)
+    own[repeats[equal]] = first[repeats[equal]]
+    return own
+
+
+@dataclass
+class Pairs:
+    """The selected categories of a batch, flat: one entry per (image, category).
+
+    Attributes:
+        image: Which image of the batch, int64 [M], ascending.
+        category: Which category of the vocabulary, int64 [M], ascending per image.
+        counts: Entries of each image (C_s).
+    """
+    image: Tensor
+    category: Tensor
+    counts: list[int]
+
+    @classmethod
+    def from_mask(cls, selected: Tensor) -> 'Pairs':
+        """From bool [B, C]."""
+        image, category = selected.nonzero(as_tuple=True)
+        return cls(image, category, selected.sum(1).tolist())
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def split(self, most: int, mixed: bool = True
+              ) -> Iterator[tuple[slice, 'Pairs']]:
+        """Cut into parts of whole images, or of one image that has too many.
+
+        Args:
+            most: Pairs in a part, at least 1.
+            mixed: Whether a part may hold several images.
+
+        Yields:
+            tuple: The images of a part, and its pairs, whose images count from 0.
+        """
+        ends = list(accumulate(self.counts))
+        first = start = 0
+        while start < len(self):
+            while ends[first] <= start:
+                first += 1
+            last, stop = first, min(ends[first], start + most)
+            while (mixed and stop == ends[last] and last + 1 < len(ends)
+                   and ends[last + 1] - start <= most):
+                last += 1
+                stop = ends[last]
+            images = slice(first, last + 1)
+            counts = [min(end, stop) - max(end - count, start)
+                      for end, count in zip(ends[images], self.counts[images])]
+            yield images, Pairs(self.image[start:stop] - first,
+                                self.category[start:stop], counts)
+            start = stop
+
+
+@dataclass
+class AlignedFeatures:
+    """Maps of the pairs of a batch, as a neck hands them to a head.
+
+    Attributes:
+        similarity: Cosine averaged over templates (F_sim), [M, 1, h, w].
+        cost: Cost volume features F_cv (Eq. 6), [M, D_c, h, w].
+        refined: F_cv_ref, F_cv after alignment (behind Eq. 12), [M, D_c, h, w].
+    """
+    similarity: Tensor
+    cost: Tensor
+    refined: Tensor
+
+
+def per_pair(x: Tensor, image: Tensor) -> Tensor:
+    """What belongs to each pair's image: x [B, ...] to [M, ...].
+
+    Args:
+        x: Values of B images.
+        image: Image of each pair, [M].
+
+    Returns:
+        Tensor: A view where there is one image.
+    """
+    if len(x) == 1:
+        return x.expand(len(image), *x.shape[1:])
+    # index_select: its backward is far faster than that of indexing
+    return x.index_select(0, image)
+
+
+def take_images(prepared: Any, images: slice) -> Any:
+    """The part of something prepared per image that belongs to some of them.
+
+    Args:
+        prepared: None, something that a slice of images indexes (a tensor [B, ...],
+            :class:`CLIPFeatures`), or lists and tuples of such.
+        images: Which images.
+
+    Returns:
+        The same kind of thing.
+    """
+    if prepared is None:
+        return None
+    if isinstance(prepared, (list, tuple)):
+        return type(prepared)(take_images(x, images) for x in prepared)
+    return prepared[images]
