@@ -1,5 +1,12 @@
-from .images import load_image
-from .overlay import draw_overlay
-from .predictor import Predictor
+"""Models for single pictures."""
 
-__all__ = ['Predictor', 'draw_overlay', 'load_image']
+from .images import load_image
+from .overlay import category_shares, draw_overlay
+from .predictor import Predictor
+from .test_set import open_test_set
+from .writing import write_prediction
+
+__all__ = [
+    'Predictor', 'category_shares', 'draw_overlay', 'load_image', 'open_test_set',
+    'write_prediction'
+]

@@ -42,8 +42,11 @@ def trained_with(checkpoint: Mapping[str, Any]) -> str | None:
 
 
 @contextmanager
-def naming(path: str | Path) -> Iterator[None]:
+def naming(path: str | Path | None) -> Iterator[None]:
     """Let what is said of weights that do not fit name file and config.
+
+    Args:
+        path: The checkpoint that is loaded inside; None: none, or not known.
 
     Raises:
         WeightsError: As raised inside, with more to say.
@@ -51,6 +54,8 @@ def naming(path: str | Path) -> Iterator[None]:
     try:
         yield
     except WeightsError as error:
+        if path is None:
+            raise
         config = trained_with(read_checkpoint(path))
         hint = f' (trained with the config {config})' if config else ''
         raise WeightsError(f'{path}{hint}: {error}') from error

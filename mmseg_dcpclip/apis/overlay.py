@@ -19,6 +19,11 @@ def category_shares(seg_map: np.ndarray) -> list[tuple[int, float]]:
     return [(int(ids[i]), float(counts[i] / seg_map.size)) for i in order]
 
 
+def _rgb(colour: np.ndarray) -> tuple[int, int, int]:
+    red, green, blue = (int(c) for c in colour)
+    return red, green, blue
+
+
 def draw_overlay(picture: np.ndarray, seg_map: np.ndarray, vocabulary: Vocabulary,
                  opacity: float = 0.55) -> Image.Image:
     """Picture and overlay side by side, names and shares beside them.
@@ -63,7 +68,7 @@ def draw_overlay(picture: np.ndarray, seg_map: np.ndarray, vocabulary: Vocabular
     draw = ImageDraw.Draw(sheet)
     for i, (colour, text) in enumerate(rows):
         x, y = 2 * width + 8, 4 + i * ROW
-        draw.rectangle((x, y + 3, x + 16, y + 17), fill=tuple(int(c) for c in colour),
+        draw.rectangle((x, y + 3, x + 16, y + 17), fill=_rgb(colour),
                        outline='black')
         draw.text((x + ROW, y + 2), text, fill='black', font=font)
     return sheet

@@ -99,8 +99,9 @@ class Predictor:
             ValueError, FileNotFoundError, TypeError: A picture cannot be read, or the
             vocabulary is empty; before anything is computed.
         """
-        single = not isinstance(images, (list, tuple))
-        pictures = [load_image(image) for image in ([images] if single else images)]
+        several = list(images) if isinstance(images, (list, tuple)) else None
+        pictures = [load_image(image)  # type: ignore[arg-type]
+                    for image in ([images] if several is None else several)]
         own = self.model.vocabulary
         try:
             if vocabulary is not None:
@@ -110,10 +111,10 @@ class Predictor:
                 results += self._predict_batch(pictures[start:start + self.batch_size])
         finally:
             self.model.set_vocabulary(own)
-        return results[0] if single else results
+        return results[0] if several is None else results
 
     def _predict_batch(self, pictures: Sequence[np.ndarray]) -> list[SegDataSample]:
-        data = dict(inputs=[], data_samples=[])
+        data: dict[str, list] = dict(inputs=[], data_samples=[])
         for picture in pictures:
             size = picture.shape[:2]
             packed = self.pipeline(dict(img=np.ascontiguousarray(picture[..., ::-1]),

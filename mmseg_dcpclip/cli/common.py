@@ -1,7 +1,7 @@
 """Arguments that several subcommands share; each means one thing everywhere."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,32 @@ def make_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         prog=prog, description=description,
         formatter_class=RawDescriptionRichHelpFormatter)
+
+
+def add_subcommand(commands: Any, parent: argparse.ArgumentParser, name: str, text: str,
+                   description: str,
+                   action: Callable[[argparse.Namespace], int] | None = None
+                   ) -> argparse.ArgumentParser:
+    """Add a subcommand of a subcommand.
+
+    Args:
+        commands: What ``add_subparsers`` of the parent returned.
+        parent: Parser of the subcommand.
+        name: Its name.
+        text: One line about it.
+        description: Its help.
+        action: What it does, ``args.action``.
+
+    Returns:
+        argparse.ArgumentParser: Its parser; ``args.refuse`` is its ``error``.
+    """
+    parser = commands.add_parser(name, help=text, description=description,
+                                 formatter_class=parent.formatter_class)
+    parser.set_defaults(action=action, refuse=parser.error)
+    # The same as of the parent, so that it can stand behind the subcommand, too.
+    parser.add_argument('--debug', action='store_true', default=argparse.SUPPRESS,
+                        help='show where an error came from')
+    return parser
 
 
 class KeyValue(argparse.Action):

@@ -3,7 +3,7 @@
 import os
 import os.path as osp
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
@@ -115,6 +115,14 @@ class OpenVocabMixin(_Dataset):
     def get_label_map(cls, new_classes: Sequence | None = None) -> None:
         """The vocabulary names all classes of the labels: nothing to map."""
         return None
+
+    def prepare_data(self, idx: int) -> Any:
+        """What the pipeline makes of a picture; its sample says whose words it has."""
+        data = super().prepare_data(idx)
+        if isinstance(data, dict) and 'data_samples' in data:
+            data['data_samples'].set_metainfo(
+                dict(vocabulary_digest=self.vocabulary.digest))
+        return data
 
     def load_data_list(self) -> list[dict]:
         """List images and labels and check that every file is there.

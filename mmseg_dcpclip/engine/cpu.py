@@ -33,6 +33,19 @@ def prepare_cpu(config: Config) -> None:
         torch.distributed.init_process_group('gloo')
 
 
+def use_amp(config: Config) -> None:
+    """Train in mixed precision, float16 with CUDA and bfloat16 without.
+
+    Args:
+        config: Its ``optim_wrapper`` is changed.
+    """
+    if torch.cuda.is_available():
+        config.optim_wrapper.type = 'AmpOptimWrapper'
+        config.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    else:
+        config.optim_wrapper.type = 'CPUAmpOptimWrapper'
+
+
 @OPTIM_WRAPPERS.register_module()
 class CPUAmpOptimWrapper(OptimWrapper):
     """Mixed precision in bfloat16 on a CPU, where MMEngine's AmpOptimWrapper refuses.

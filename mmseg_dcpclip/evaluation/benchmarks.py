@@ -1,9 +1,10 @@
-"""Test one model on several benchmarks and put them into one table."""
+"""One model on several benchmarks: their settings, the tests, one summary."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
@@ -11,8 +12,6 @@ from mmengine.registry import LOOPS
 from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
-from rich.console import Console
-from rich.table import Table
 
 from ..datasets.labels import write_json
 from ..datasets.open_vocab import MissingDataError
@@ -20,26 +19,19 @@ from ..datasets.open_vocab import MissingDataError
 # The five benchmarks; each has a dataset config of that name.
 BENCHMARKS = ('ade20k_847', 'pascal_context_459', 'ade20k_150', 'pascal_context_59',
               'pascal_voc_20')
-_COLUMNS = dict(
-    mIoU='mIoU\nGT-present',
-    mIoU_union='mIoU\nunion',
-    seen_mIoU='seen',
-    unseen_mIoU='unseen',
-    hIoU='hIoU',
-    hIoU_union='hIoU\nunion')
 
 
 @dataclass
 class Benchmark:
-    """One row of the table.
+    """One row of the summary.
 
     Attributes:
-        name (str): Name of the benchmark.
-        dataloader (dict): As ``test_dataloader``.
-        evaluator (dict | list): As ``test_evaluator``.
-        dataset (BaseSegDataset, optional): Built by :func:`build_datasets`.
-        missing (str, optional): The path that was not found.
-        scores (dict): As reported by the evaluator.
+        name: Name of the benchmark.
+        dataloader: As ``test_dataloader``.
+        evaluator: As ``test_evaluator``.
+        dataset: Built by :func:`build_datasets`, or None.
+        missing: The path that was not found, or None.
+        scores: As reported by the evaluator.
     """
 
     name: str
@@ -58,24 +50,24 @@ def collect_benchmarks(config: Config,
     """Find the settings of the benchmarks asked for.
 
     Args:
-        config (Config): If it has ``benchmarks = dict(name=dict(dataloader=...,
-            evaluator=...))``, these are the benchmarks to choose from.
-        names (Sequence[str]): Names, or just 'all'.
-        base_folder (Path): Otherwise: the folder of dataset configs with a
-            ``<name>.py`` for each of ``BENCHMARKS``.
-        data_roots (Mapping[str, str], optional): Replaces the ``data_root`` of
-            some benchmarks, by name.
+        config: If it has ``benchmarks=dict(name=dict(dataloader=..., evaluator=...))``,
+            these are the benchmarks to choose from.
+        names: Names, or just ``'all'``.
+        base_folder: Otherwise: the folder of dataset configs with a ``<name>.py`` for
+            each of ``BENCHMARKS``.
+        data_roots: Replaces the ``data_root`` of some benchmarks, by name.
 
     Returns:
-        list[Benchmark]: In the order asked for.
+        list: In the order asked for.
 
     Raises:
-        ValueError: If a name is not known.
+        ValueError: A name is not known.
     """
+    roots = data_roots or {}
     own = config.get('benchmarks')
     known = tuple(own) if own else BENCHMARKS
     names = known if list(names) == ['all'] else names
-    unknown = [n for n in (*names, *(data_roots or ())) if n not in known]
+    unknown = [n for n in (*names, *roots) if n not in known]
     if unknown:
         raise ValueError(f'no benchmark named {", ".join(unknown)}; choose from '
                          f'{", ".join(known)}, or all')
@@ -88,8 +80,8 @@ def collect_benchmarks(config: Config,
             base = Config.fromfile(base_folder / f'{name}.py').to_dict()
             benchmark = Benchmark(name, base['test_dataloader'],
                                   base['test_evaluator'])
-        if name in (data_roots or {}):
-            benchmark.dataloader['dataset']['data_root'] = data_roots[name]
+        if name in roots:
+            benchmark.dataloader['dataset']['data_root'] = roots[name]
         benchmarks.append(benchmark)
     return benchmarks
 
@@ -99,9 +91,9 @@ def set_outputs(benchmarks: Sequence[Benchmark], folder: Path,
     """Give each benchmark files of its own.
 
     Args:
-        benchmarks (Sequence[Benchmark]): Their evaluators are changed.
-        folder (Path): Gets ``<name>.json`` with the scores of each class.
-        predictions (str, optional): Gets a folder of PNGs per benchmark.
+        benchmarks: Their evaluators are changed.
+        folder: Gets ``<name>.json`` with the scores of each class.
+        predictions: Gets a folder of PNGs per benchmark; None: none are written.
     """
     for benchmark in benchmarks:
         if not isinstance(benchmark.evaluator, dict):
@@ -113,28 +105,32 @@ def set_outputs(benchmarks: Sequence[Benchmark], folder: Path,
             benchmark.evaluator['output_dir'] = str(Path(predictions) / benchmark.name)
 
 
-def build_datasets(benchmarks: Sequence[Benchmark]) -> None:
+def build_datasets(benchmarks: Sequence[Benchmark],
+                   say: Callable[[str], object] | None = None) -> None:
     """Build every dataset, and note what is missing instead of raising.
 
     The datasets check that all their files are there; other mistakes in their
     settings are raised here, before the first image.
+
+    Args:
+        benchmarks: Datasets, or what is missing, are filled in.
+        say: Gets a line about missing data, in the main process only.
     """
     for benchmark in benchmarks:
         try:
             benchmark.dataset = DATASETS.build(benchmark.dataloader['dataset'])
         except MissingDataError as error:
             benchmark.missing = error.path
-            if is_main_process():
-                print(f'{benchmark.name}: {error}')
+            if say is not None and is_main_process():
+                say(f'{benchmark.name}: {error}')
 
 
 def run_benchmarks(runner: Runner, benchmarks: Sequence[Benchmark]) -> None:
     """Test the runner's model on each benchmark that is there.
 
     Args:
-        runner (Runner): Built with any test settings; its checkpoint is loaded
-            once.
-        benchmarks (Sequence[Benchmark]): With datasets; scores are filled in.
+        runner: Built with any test settings; its checkpoint is loaded once.
+        benchmarks: With datasets; scores are filled in.
     """
     runner.call_hook('before_run')
     runner.load_or_resume()
@@ -156,39 +152,42 @@ def run_benchmarks(runner: Runner, benchmarks: Sequence[Benchmark]) -> None:
     runner.call_hook('after_run')
 
 
-def write_summary(benchmarks: Sequence[Benchmark], path: Path, **about: str) -> None:
-    """Print the table and write it as JSON.
+def summary_rows(benchmarks: Sequence[Benchmark]) -> list[dict]:
+    """Plain rows, one per benchmark.
 
     Args:
-        benchmarks (Sequence[Benchmark]): The rows.
-        path (Path): The JSON file.
-        about (str): Put at the head of the JSON, such as the checkpoint.
+        benchmarks: With scores, or with what is missing.
+
+    Returns:
+        list: Rows with ``name``, ``note`` and ``scores``, and where there is a dataset
+        ``images``, ``classes`` (their numbers) and ``vocabulary_digest``.
     """
-    table = Table(title='Open-vocabulary segmentation (percent)')
-    table.add_column('benchmark', no_wrap=True)
-    for title in _COLUMNS.values():
-        table.add_column(title, justify='right', no_wrap=True)
-    table.add_column('note', overflow='fold')
     rows = []
     for benchmark in benchmarks:
-        cells = ['' if benchmark.scores.get(key) is None else
-                 f'{benchmark.scores[key]:.2f}' for key in _COLUMNS]
-        note = f'not found: {benchmark.missing}' if benchmark.missing else ''
-        table.add_row(benchmark.name, *cells, note)
-        row = dict(name=benchmark.name, note=note)
+        row: dict[str, Any] = dict(name=benchmark.name, note=note_of(benchmark))
         if benchmark.dataset is not None:
-            row.update(
-                images=len(benchmark.dataset),
-                classes=len(benchmark.dataset.metainfo['classes']),
-                vocabulary_digest=benchmark.dataset.metainfo.get('vocabulary_digest'))
+            meta = benchmark.dataset.metainfo
+            row.update(images=len(benchmark.dataset), classes=len(meta['classes']),
+                       vocabulary_digest=meta.get('vocabulary_digest'))
         # JSON has no nan: a score without any class is null.
-        row['scores'] = {
-            key: None if isnan(value) else value
-            for key, value in benchmark.scores.items()
-        }
+        row['scores'] = {key: None if isnan(value) else value
+                         for key, value in benchmark.scores.items()}
         rows.append(row)
-    # Wide enough for whole names and scores, in a pipe or log file as well.
-    console = Console(width=max(Console().width, 110))
-    console.print(table)
-    write_json(path, about | dict(benchmarks=rows), ensure_ascii=False)
-    console.print(f'written to {path}', soft_wrap=True)
+    return rows
+
+
+def note_of(benchmark: Benchmark) -> str:
+    """What there is to say about a benchmark besides its scores."""
+    return f'not found: {benchmark.missing}' if benchmark.missing else ''
+
+
+def write_summary(benchmarks: Sequence[Benchmark], path: Path, **about: str) -> None:
+    """Write the summary as JSON.
+
+    Args:
+        benchmarks: The rows.
+        path: The file.
+        **about: Put at its head, such as the checkpoint.
+    """
+    write_json(path, about | dict(benchmarks=summary_rows(benchmarks)),
+               ensure_ascii=False)

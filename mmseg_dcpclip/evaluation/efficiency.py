@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import torch
-from torch import nn
 from torch.utils import flop_counter
+
+if TYPE_CHECKING:
+    from ..models import DCPCLIP
 
 Call = Callable[[], object]
 
@@ -141,7 +144,7 @@ def multiply_adds(call: Call) -> int:
         int: Multiply-adds.
     """
     # Some versions of torch leave out the CPU's fused attention.
-    formulas = {}
+    formulas: dict[Any, Callable[..., int]] = {}
     name = '_scaled_dot_product_flash_attention_for_cpu'
     if hasattr(torch.ops.aten, name):
         formulas[getattr(torch.ops.aten, name)] = _attention_flops
@@ -153,29 +156,36 @@ def multiply_adds(call: Call) -> int:
     return counter.get_total_flops() // 2
 
 
-def count_parameters(model: nn.Module) -> dict[str, dict[str, int] | int]:
-    """Count a DCPCLIP's parameters; it may be on the meta device.
+class Parameters(TypedDict):
+    """Numbers of parameters.
 
-    Args:
-        model: A ``DCPCLIP``.
-
-    Returns:
-        dict: ``parts`` (CLIP image, CLIP text, alignment, decoder, and auxiliary head
-        where there is one), ``total``, ``learnable`` (as configured) and
-        ``learnable_paper``: q and v weights of both CLIP towers and everything
-        outside of CLIP, as the paper counts.
+    Attributes:
+        parts: CLIP image, CLIP text, alignment, decoder, and auxiliary head where there
+            is one.
+        total: All of them.
+        learnable: As configured.
+        learnable_paper: As the paper counts: q and v weights of both CLIP towers and
+            everything outside of CLIP.
     """
+    parts: dict[str, int]
+    total: int
+    learnable: int
+    learnable_paper: int
+
+
+def count_parameters(model: 'DCPCLIP') -> Parameters:
+    """Count a DCPCLIP's parameters; it may be on the meta device."""
     modules = {'CLIP image': model.backbone, 'CLIP text': model.text_encoder,
                'alignment': model.neck, 'decoder': model.decode_head}
     if model.auxiliary_head is not None:
         modules['auxiliary head'] = model.auxiliary_head
-    parts = {name: 0 if module is None else sum(p.numel() for p in module.parameters())
+    parts = {name: sum(p.numel() for p in module.parameters())
              for name, module in modules.items()}
     blocks = (*model.backbone.visual.transformer.resblocks,
               *model.text_encoder.text.transformer.resblocks)
     tuned = sum(block.attn.q_proj.weight.numel() + block.attn.v_proj.weight.numel()
                 for block in blocks)
-    return dict(
+    return Parameters(
         parts=parts,
         total=sum(p.numel() for p in model.parameters()),
         learnable=sum(p.numel() for p in model.parameters() if p.requires_grad),

@@ -16,48 +16,54 @@ from ..datasets.labels import (
     write_json,
     write_label,
 )
-from ..vocabulary import Vocabulary, digest_of, match_names
+from ..vocabulary import Vocabulary, Words, digest_of, match_names
 from .scores import class_scores, count_pixels, summarize
+from .words import check_predictions
 
 
 @METRICS.register_module()
 class OVIoUMetric(IoUMetric):
     """IoU by both rules in use, over all, seen and unseen classes.
 
-    Results, in percent: ``mIoU``, ``seen_mIoU``, ``unseen_mIoU`` and ``hIoU``
-    (their harmonic mean) by the GT-present rule; the same with ``_union`` by
-    the rule of mmseg's IoUMetric; ``aAcc`` and ``mAcc``. See
-    :mod:`mmseg_dcpclip.evaluation.scores`. Pixels are counted in integers, one
-    small table per image, so the result does not depend on the batch size or
-    the number of processes.
+    Results, in percent: ``mIoU``, ``seen_mIoU``, ``unseen_mIoU`` and ``hIoU`` (their
+    harmonic mean) by the GT-present rule; the same with ``_union`` by the rule of
+    mmseg's IoUMetric; ``aAcc`` and ``mAcc``. See
+    :mod:`mmseg_dcpclip.evaluation.scores`. Pixels are counted in integers, one small
+    table per image, so the result does not depend on the batch size or the number of
+    processes.
 
     Where all samples carry ``selected_categories``, as those of ``DCPCLIP`` do, also
     ``selection_recall``, the share in 0..1 of the images' categories that were
     selected, and ``selection_count``, the number selected per image.
 
     Args:
-        ignore_index (int): Label value of the pixels not scored.
-        seen (str | Sequence[str] | Vocabulary, optional): The vocabulary trained
-            on: a name or file for ``Vocabulary.load``, or a list of names. None
-            leaves the seen and unseen scores out.
-        match (str): How class names are compared with it: 'name' or 'concept',
-            see :func:`mmseg_dcpclip.vocabulary.match_names`.
-        out_json (str, optional): File for the scores, the counts of each class
-            and the digest of the vocabulary.
-        output_dir (str, optional): Folder for the predictions as PNG: 8 bits up
-            to 255 classes, else 16.
-        format_only (bool): Only write the predictions; needs no labels.
-        collect_device (str): 'cpu' or 'gpu', where processes meet.
-        prefix (str, optional): Put before the names of the results.
+        ignore_index: Label value of the pixels not scored.
+        seen: The vocabulary trained on: a name or file for ``Vocabulary.load``, or a
+            list of names. None leaves the seen and unseen scores out.
+        match: How class names are compared with it: ``'name'`` or ``'concept'``, see
+            :func:`mmseg_dcpclip.vocabulary.match_names`.
+        out_json: File for the scores, the counts of each class and the digest of the
+            vocabulary.
+        output_dir: Folder for the predictions as PNG: 8 bits up to 255 classes, else
+            16.
+        format_only: Only write the predictions; needs no labels.
+        collect_device: ``'cpu'`` or ``'gpu'``, where processes meet.
+        prefix: Put before the names of the results.
+
+    Attributes:
+        seen: The vocabulary trained on, or None.
+        match: As given.
+        out_json: As given.
 
     Raises:
-        ValueError: If the ignore index is a class id, an image has no label, or
-            a label does not fit the prediction or the vocabulary.
+        ValueError: The ignore index is a class id, an image has no label, a label does
+            not fit the prediction or the vocabulary, or a prediction was made with
+            other words than the dataset's.
     """
 
     def __init__(self,
                  ignore_index: int = 255,
-                 seen: str | Sequence[str] | Vocabulary | None = 'coco_stuff_171',
+                 seen: Words | None = 'coco_stuff_171',
                  match: str = 'name',
                  out_json: str | None = None,
                  output_dir: str | None = None,
@@ -78,12 +84,13 @@ class OVIoUMetric(IoUMetric):
         """Count one batch.
 
         Args:
-            data_batch (dict): A batch of data, not used.
-            data_samples (Sequence[dict]): Outputs of the model, each with
-                ``pred_sem_seg`` and ``gt_sem_seg``, (1, H, W) each.
+            data_batch: A batch of data, not used.
+            data_samples: Outputs of the model, each with ``pred_sem_seg`` and
+                ``gt_sem_seg``, [1, H, W] each.
         """
         num_classes = len(self.dataset_meta['classes'])
         check_ignore_index(self.ignore_index, num_classes)
+        check_predictions(data_samples, self.dataset_meta['classes'], self.seen)
         for sample in data_samples:
             # Kept as integers: a cast to uint8 would fold ids above 255.
             pred = sample['pred_sem_seg']['data'].squeeze(0).long()
@@ -130,11 +137,10 @@ class OVIoUMetric(IoUMetric):
         """Add up the images and score.
 
         Args:
-            results (list): One int64 array of shape (4, n) per image, or (5, n) with
-                the selection.
+            results: One int64 array [4, n] per image, or [5, n] with the selection.
 
         Returns:
-            dict[str, float]: See the class; percent, rounded to 0.01.
+            dict: See the class; percent, rounded to 0.01.
         """
         logger = MMLogger.get_current_instance()
         if self.format_only:
@@ -165,7 +171,7 @@ class OVIoUMetric(IoUMetric):
         table = PrettyTable()
         table.add_column('Class', list(names))
         for key, values in class_scores(counts).items():
-            table.add_column(key, np.round(100 * values, 2))
+            table.add_column(key, np.round(100 * values, 2).tolist())
         print_log(f'per class results:\n{table.get_string()}', logger)
         present = int((counts[2] > 0).sum())
         both = int((counts[1:].sum(0) > 0).sum())
@@ -212,11 +218,11 @@ def selection_scores(results: Sequence[np.ndarray]) -> dict[str, float]:
     """How the dynamic category selection did, from integers.
 
     Args:
-        results (Sequence[np.ndarray]): One table per image, as
-            :meth:`OVIoUMetric.compute_metrics` takes them.
+        results: One table per image, as :meth:`OVIoUMetric.compute_metrics` takes
+            them.
 
     Returns:
-        dict[str, float]: ``selection_recall`` in 0..1 (nan without any label) and
+        dict: ``selection_recall`` in 0..1 (nan without any label) and
         ``selection_count``; empty where an image has no record of its selection.
     """
     if not results or any(len(table) < 5 for table in results):

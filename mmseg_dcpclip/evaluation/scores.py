@@ -18,15 +18,15 @@ def count_pixels(pred: Tensor, label: Tensor, num_classes: int,
     Predictions outside [0, num_classes) belong to no class: they only miss.
 
     Args:
-        pred (Tensor): Integer predictions, shape (H, W).
-        label (Tensor): Integer ground truth, shape (H, W); every value is a
-            class id or ``ignore_index``.
-        num_classes (int): Number of classes C.
-        ignore_index (int): Label value of the pixels not counted.
+        pred: Integer predictions, [H, W].
+        label: Integer ground truth, [H, W]; every value is a class id or
+            ``ignore_index``.
+        num_classes: Number of classes C.
+        ignore_index: Label value of the pixels not counted.
 
     Returns:
-        Tensor: int64 on the CPU, shape (3, C): pixels predicted right, pixels
-        predicted as the class, and ground-truth pixels.
+        Tensor: int64 [3, C] on the CPU: pixels predicted right, pixels predicted as
+        the class, and ground-truth pixels.
     """
     labelled = label != ignore_index
     pred, label = pred[labelled].long(), label[labelled].long()
@@ -41,11 +41,10 @@ def class_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
     """Score each class.
 
     Args:
-        counts (np.ndarray): int64, shape (3, C), as :func:`count_pixels`.
+        counts: int64 [3, C], as :func:`count_pixels`.
 
     Returns:
-        dict[str, np.ndarray]: ``IoU`` and ``Acc``, float64 in 0..1, shape
-        (C, ); nan where the denominator is 0.
+        dict: ``IoU`` and ``Acc``, float64 [C] in 0..1; nan where the denominator is 0.
     """
     right, predicted, truth = counts
     with np.errstate(divide='ignore', invalid='ignore'):
@@ -63,11 +62,11 @@ def summarize(counts: np.ndarray,
     """Average the class scores by both rules.
 
     Args:
-        counts (np.ndarray): int64, shape (3, C), as :func:`count_pixels`.
-        seen (np.ndarray, optional): bool, shape (C, ): classes trained on.
+        counts: int64 [3, C], as :func:`count_pixels`.
+        seen: Classes trained on, bool [C].
 
     Returns:
-        dict[str, float]: In 0..1: ``aAcc`` and ``mAcc``; ``mIoU`` by the
+        dict: In 0..1: ``aAcc`` and ``mAcc``; ``mIoU`` by the
         GT-present rule and ``mIoU_union``; with ``seen`` also ``seen_mIoU``,
         ``unseen_mIoU`` and their harmonic mean ``hIoU``, and the same with
         ``_union``. nan where no class takes part.

@@ -156,8 +156,8 @@ def draw_picture(rng: np.random.Generator,
     num_fields = int(rng.integers(d.fields[0], d.fields[1] + 1))
     num_things = int(rng.integers(d.things[0], d.things[1] + 1))
     total = num_fields + num_things
-    chosen = rng.choice(len(pool), total, replace=total > len(pool))
-    chosen = [int(pool[i]) for i in chosen]
+    chosen = [int(pool[i])
+              for i in rng.choice(len(pool), total, replace=total > len(pool))]
 
     # Pixels first hold 2 * region + (1 on the foreground colour): one look-up each
     # for colours and labels at the end.

@@ -10,10 +10,9 @@ Three contrasts on pictures of the captioned categories only:
 A phrase that is in the picture is never a negative of another one there.
 """
 
-import argparse
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..models.clip.layers import resize_position_embedding
-from . import MINI_CLIP_CONFIG, MINI_CLIP_WEIGHTS
+from . import MINI_CLIP_CONFIG
 from .captions import TEMPLATES, caption
 from .draw import Difficulty, draw_picture
 from .splits import CAPTIONED, NEVER_CAPTIONED
@@ -65,10 +64,10 @@ def draw_batch(rng: np.random.Generator, size: int, side: int, difficulty: Diffi
     for i in range(size):
         picture, label = draw_picture(rng, CAPTIONED, side, difficulty)
         ids, counts = np.unique(label, return_counts=True)
-        ids = [int(c) for c, n in zip(ids, counts) if n >= MIN_PIXELS]
-        present[i, [column[c] for c in ids]] = True
+        seen = [int(c) for c, n in zip(ids, counts) if n >= MIN_PIXELS]
+        present[i, [column[c] for c in seen]] = True
         pictures.append(picture)
-        captions.append(caption(rng, ids))
+        captions.append(caption(rng, seen))
     batch = torch.from_numpy(np.stack(pictures)).float()
     return ((batch - MEAN) / STD).permute(0, 3, 1, 2), present, captions
 
@@ -173,7 +172,8 @@ def patch_accuracy(clip: open_clip.CLIP, phrase_tokens: Tensor, pool: Sequence[i
     return dict(patches=float(right / total), cls=top / pictures)
 
 
-def pretrain(pictures: int, out: Path, seed: int = 0, lr: float = 1.5e-3) -> None:
+def pretrain(pictures: int, out: Path, seed: int = 0, lr: float = 1.5e-3,
+             say: Callable[[str], None] = print) -> None:
     """Train on a number of pictures and write open_clip weights in half precision.
 
     Args:
@@ -181,6 +181,7 @@ def pretrain(pictures: int, out: Path, seed: int = 0, lr: float = 1.5e-3) -> Non
         out: A ``.safetensors`` path.
         seed: Seed of weights and pictures.
         lr: Highest learning rate (linear warm-up, cosine to zero).
+        say: Told how it goes.
     """
     from safetensors.torch import save_file
     torch.manual_seed(seed)
@@ -225,11 +226,10 @@ def pretrain(pictures: int, out: Path, seed: int = 0, lr: float = 1.5e-3) -> Non
         step, drawn, loss_sum = step + 1, drawn + size, loss_sum + loss.item()
         if step % 100 == 0:
             rates = patch_accuracy(average.module, everything, range(len(NAMES)), 20)
-            print(f'{(time.time() - start) / 60:5.1f} min  step {step}  {drawn} '
-                  f'pictures ({100 * size / (time.time() - told):.0f}/s)  '
-                  f'loss {loss_sum / 100:.3f}  scale {clip.logit_scale.exp():.1f}  '
-                  f'patches right {rates["patches"]:.3f}  [CLS] {rates["cls"]:.2f}',
-                  flush=True)
+            say(f'{(time.time() - start) / 60:5.1f} min  step {step}  {drawn} '
+                f'pictures ({100 * size / (time.time() - told):.0f}/s)  '
+                f'loss {loss_sum / 100:.3f}  scale {clip.logit_scale.exp():.1f}  '
+                f'patches right {rates["patches"]:.3f}  [CLS] {rates["cls"]:.2f}')
             loss_sum, told = 0.0, time.time()
 
     state = {k: v.detach().clone() for k, v in average.module.state_dict().items()}
@@ -237,19 +237,6 @@ def pretrain(pictures: int, out: Path, seed: int = 0, lr: float = 1.5e-3) -> Non
     save_file({k: v.half().contiguous() for k, v in state.items()}, out)
     rates = patch_accuracy(average.module, everything, range(len(NAMES)), 300)
     hidden = patch_accuracy(average.module, everything, NEVER_CAPTIONED, 100)
-    print(f'{drawn} pictures, wrote {out} ({out.stat().st_size / 1e6:.1f} MB): patches '
-          f'right {rates["patches"]:.3f}, never captioned {hidden["patches"]:.3f}, '
-          f'[CLS] names something present {rates["cls"]:.2f}')
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description='Pretrain the mini CLIP.')
-    parser.add_argument('--pictures', type=int, default=240_000)
-    parser.add_argument('--out', type=Path, default=MINI_CLIP_WEIGHTS)
-    parser.add_argument('--seed', type=int, default=0)
-    args = parser.parse_args()
-    pretrain(args.pictures, args.out, args.seed)
-
-
-if __name__ == '__main__':
-    main()
+    say(f'{drawn} pictures, wrote {out} ({out.stat().st_size / 1e6:.1f} MB): patches '
+        f'right {rates["patches"]:.3f}, never captioned {hidden["patches"]:.3f}, '
+        f'[CLS] names something present {rates["cls"]:.2f}')

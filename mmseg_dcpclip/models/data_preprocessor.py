@@ -42,6 +42,6 @@ class OpenVocabDataPreProcessor(SegDataPreProcessor):
             if self._enable_normalize:
                 image = (image - self.mean) / self.std
             images.append(image)
-        if len({image.shape for image in images}) == 1:
-            images = torch.stack(images)
-        return dict(inputs=images, data_samples=data.get('data_samples'))
+        same = len({image.shape for image in images}) == 1
+        return dict(inputs=torch.stack(images) if same else images,
+                    data_samples=data.get('data_samples'))

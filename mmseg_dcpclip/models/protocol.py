@@ -171,20 +171,19 @@ def check_encoder(backbone: nn.Module) -> None:
             'mmseg_dcpclip.models.protocol.ImageEncoder')
 
 
-def build_part(config: Mapping, base: type[Part], sizes: Mapping[str, Any], place: str
+def build_part(config: Mapping, kind: type[Part], sizes: Mapping[str, Any], place: str
                ) -> Part:
     """Build a neck or head with the sizes that the other parts decide.
 
     Args:
         config: Its config; may repeat these sizes, not contradict them.
-        base: ``CategoryNeck`` or ``CategoryHead``.
-        sizes: From ``base.sizes`` of its class.
+        kind: Its class, from :func:`check_kind`.
+        sizes: From ``kind.sizes``.
         place: ``'neck'`` or ``'decode_head'``, for messages.
 
     Raises:
         ValueError: A size contradicts the other parts.
     """
-    kind = class_of(config)
     for name, decided in sizes.items():
         given = config.get(name, decided)
         fits = given <= decided if name in kind.at_most else _same(given, decided)

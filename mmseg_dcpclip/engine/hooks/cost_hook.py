@@ -62,8 +62,9 @@ class CostHook(Hook):
     def after_val(self, runner: Runner) -> None:
         self._mark = time.perf_counter()
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict = None,
-                         outputs: dict = None) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int,
+                         data_batch: dict | None = None,
+                         outputs: dict | None = None) -> None:
         # The message hub is part of every checkpoint: a resumed run goes on counting.
         hub, now = runner.message_hub, time.perf_counter()
         hub.update_info('cost_seconds',
@@ -86,16 +87,17 @@ class CostHook(Hook):
         self._seconds, self._images = 0.0, 0
 
     def before_test_iter(self, runner: Runner, batch_idx: int,
-                         data_batch: dict = None) -> None:
+                         data_batch: dict | None = None) -> None:
         self._mark = _now()
 
-    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict = None,
-                        outputs: Sequence = None) -> None:
+    def after_test_iter(self, runner: Runner, batch_idx: int,
+                        data_batch: dict | None = None,
+                        outputs: Sequence | None = None) -> None:
         if batch_idx:
             self._seconds += _now() - self._mark
-            self._images += len(outputs)
+            self._images += len(outputs or ())
 
-    def after_test_epoch(self, runner: Runner, metrics: dict = None) -> None:
+    def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         self.tests.append(dict(
             images=self._images, batch_size=runner.test_dataloader.batch_size,
             seconds_per_image=self._seconds / self._images if self._images else None))

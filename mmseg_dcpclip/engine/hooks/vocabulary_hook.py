@@ -1,16 +1,17 @@
 """Lets the model's words follow the dataset at hand."""
 
+from typing import Any
+
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
-from torch import nn
 
 from ...datasets import dataset_vocabulary
 from ...vocabulary import Vocabulary
 
 
-def bare_model(runner: Runner) -> nn.Module:
+def bare_model(runner: Runner) -> Any:
     """The runner's model without a DDP or other wrapper."""
     model = runner.model
     return model.module if is_model_wrapper(model) else model

@@ -1,6 +1,7 @@
 """The image tower of a ConvNeXt CLIP, as SED and FC-CLIP use it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -40,6 +41,7 @@ class CLIPConvNeXtBackbone(BaseModule):
     Raises:
         ValueError: The model is no ConvNeXt, or an argument has no such value.
     """
+    visual: Any
     gives_attention = False
     quick_gelu_option: bool | None = False  # timm's towers know GELU only
 

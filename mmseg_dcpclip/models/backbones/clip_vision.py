@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -51,6 +52,7 @@ class CLIPVisionBackbone(CLIPTower):
         embed_dims: W, width of the blocks.
         shallow_dims: W for each of ``out_indices``.
     """
+    visual: Any
     gives_attention = True
 
     def __init__(self,
@@ -89,7 +91,8 @@ class CLIPVisionBackbone(CLIPTower):
             self.visual.proj.requires_grad_(False)
 
     @property
-    def blocks(self) -> torch.nn.ModuleList:
+    def blocks(self) -> Any:
+        """nn.ModuleList: open_clip's blocks."""
         return self.visual.transformer.resblocks
 
     def load_clip(self, weights: CLIPWeights) -> None:
@@ -119,7 +122,7 @@ class CLIPVisionBackbone(CLIPTower):
             CLIPFeatures, or with ``plain`` a tuple of maps [B, W, h, w].
         """
         x = self._patches(images)
-        grid = tuple(x.shape[-2:])
+        grid = (x.shape[-2], x.shape[-1])
         x = self._embed(x)
         maps: list[Tensor] = []
         last = max(self.out_indices) + 1 if self.plain else len(self.blocks) - 1
@@ -155,7 +158,8 @@ class CLIPVisionBackbone(CLIPTower):
     def _embed(self, x: Tensor) -> Tensor:
         """Add [CLS] and positions, [B, 1 + N, W]."""
         visual = self.visual
-        table = resize_position_embedding(visual.positional_embedding, x.shape[-2:])
+        table = resize_position_embedding(visual.positional_embedding,
+                                          (x.shape[-2], x.shape[-1]))
         x = x.flatten(2).transpose(1, 2)
         first = visual.class_embedding.to(x.dtype).expand(len(x), 1, -1)
         x = torch.cat([first, x], dim=1) + table.to(x.dtype)

@@ -6,6 +6,7 @@
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -65,7 +66,7 @@ class CLIPAttention(nn.Module):
         return self.out_proj(self.v_proj(value))
 
 
-def split_attention(transformer: nn.Module) -> None:
+def split_attention(transformer: Any) -> None:
     """Give every block of an open_clip transformer a :class:`CLIPAttention`."""
     for block in transformer.resblocks:
         old = block.attn
@@ -111,19 +112,19 @@ class CLIPActivation(nn.Module):
         return f'quick={self.quick}'
 
 
-def add_activation(transformer: nn.Module, quick_gelu: bool) -> None:
+def add_activation(transformer: Any, quick_gelu: bool) -> None:
     """Give the MLP of every block a :class:`CLIPActivation`."""
     for block in transformer.resblocks:
         block.mlp.gelu = CLIPActivation(quick_gelu)
 
 
-def set_quick_gelu(transformer: nn.Module, quick_gelu: bool) -> None:
+def set_quick_gelu(transformer: Any, quick_gelu: bool) -> None:
     """Switch the activation of all MLPs."""
     for block in transformer.resblocks:
         block.mlp.gelu.quick = quick_gelu
 
 
-def freeze_all_but(module: nn.Module, transformer: nn.Module, trainable: str) -> None:
+def freeze_all_but(module: nn.Module, transformer: Any, trainable: str) -> None:
     """Freeze a CLIP tower except for what is to be tuned.
 
     Args:

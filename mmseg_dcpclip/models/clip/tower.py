@@ -1,5 +1,7 @@
 """What the image tower and the text tower of a CLIP have in common."""
 
+from typing import Any
+
 import torch
 from mmengine.model import BaseModule
 
@@ -25,6 +27,7 @@ class CLIPTower(BaseModule):
         quick_gelu: Overrules what is known of the weights' activation.
         init_cfg: As in mmengine.
     """
+    quick_gelu: torch.Tensor
 
     def __init__(self, kind: str, model_name: str, pretrained: str | None,
                  trainable: str, quick_gelu: bool | None,
@@ -36,7 +39,7 @@ class CLIPTower(BaseModule):
         self.trainable = trainable
         self.quick_gelu_option = quick_gelu
         gelu = wants_quick_gelu(model_name) if quick_gelu is None else quick_gelu
-        tower = build_tower(model_name, kind, gelu)
+        tower: Any = build_tower(model_name, kind, gelu)
         split_attention(tower.transformer)
         add_activation(tower.transformer, gelu)
         freeze_all_but(tower, tower.transformer, trainable)
@@ -45,7 +48,7 @@ class CLIPTower(BaseModule):
         self.register_buffer('quick_gelu', torch.tensor(gelu))
 
     @property
-    def tower(self) -> torch.nn.Module:
+    def tower(self) -> Any:
         """nn.Module: open_clip's ``VisionTransformer`` or ``TextTransformer``."""
         return getattr(self, self.kind)
 

@@ -30,7 +30,7 @@ class GuidedShiftWindowMSA(ShiftWindowMSA):
     def __init__(self, embed_dims: int, guidance_dims: int, num_heads: int,
                  window_size: int, shift_size: int = 0) -> None:
         super().__init__(embed_dims, num_heads, window_size, shift_size)
-        self.guidance = None
+        self.guidance: nn.Linear | None = None
         if guidance_dims:
             self.guidance = nn.Linear(guidance_dims, 2 * embed_dims, bias=False)
 
@@ -43,6 +43,7 @@ class GuidedShiftWindowMSA(ShiftWindowMSA):
         Returns:
             Tensor: [B, nW, L, 2d] for nW windows of L places.
         """
+        assert self.guidance is not None, 'built without guidance'
         return self._to_windows(self.guidance(guidance))
 
     def forward(self, x: Tensor, guidance: Tensor | None, image: Tensor,
@@ -58,7 +59,7 @@ class GuidedShiftWindowMSA(ShiftWindowMSA):
         Returns:
             Tensor: [M, h, w, d].
         """
-        size = x.shape[1:3]
+        size = (x.shape[1], x.shape[2])
         x = self._to_windows(x)
         # Eq. 14: W . F_m = W_1 . F_cv_ref + W_2 . (the guidance). Two products, since
         # the guidance is added to q and k in place.
@@ -91,13 +92,14 @@ class GuidedShiftWindowMSA(ShiftWindowMSA):
             out = (scores.softmax(-1) @ v).transpose(2, 3)
         elif len(bias) == 1:
             out = F.scaled_dot_product_attention(
-                *(t.flatten(0, 1) for t in (q, k, v)), bias)
+                q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), bias)
             out = out.transpose(1, 2).unflatten(0, v.shape[:2])
         else:
             # Window by window: a mask of all at once would be repeated M times.
             out = torch.stack([
-                F.scaled_dot_product_attention(*window, b[None]).transpose(1, 2)
-                for *window, b in zip(q.unbind(1), k.unbind(1), v.unbind(1), bias)], 1)
+                F.scaled_dot_product_attention(qi, ki, vi, b[None]).transpose(1, 2)
+                for qi, ki, vi, b in zip(q.unbind(1), k.unbind(1), v.unbind(1), bias)],
+                1)
         return out.flatten(3)
 
     def _padding(self, size: tuple[int, int]) -> list[int]:
@@ -105,7 +107,7 @@ class GuidedShiftWindowMSA(ShiftWindowMSA):
 
     def _to_windows(self, x: Tensor) -> Tensor:
         """[M, h, w, c] to [M, nW, L, c]."""
-        bottom, right = self._padding(x.shape[1:3])
+        bottom, right = self._padding((x.shape[1], x.shape[2]))
         if bottom or right:
             x = F.pad(x, (0, 0, 0, right, 0, bottom))
         if self.shift_size:

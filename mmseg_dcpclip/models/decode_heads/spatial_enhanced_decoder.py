@@ -103,7 +103,9 @@ class SpatialEnhancedLayer(BaseModule):
                  window_size: int, mlp_ratio: float, norm_cfg: dict | None,
                  scale: int) -> None:
         super().__init__()
-        self.shallow_conv = self.attention_conv = self.blocks = None
+        self.shallow_conv: nn.Module | None = None
+        self.attention_conv: nn.Module | None = None
+        self.blocks: ModuleList | None = None
         if spatial_enhance:
             if shallow_dims:
                 self.shallow_conv = _lay_out(shallow_dims, guidance_dims, scale)
@@ -115,7 +117,9 @@ class SpatialEnhancedLayer(BaseModule):
                 GuidedSwinBlock(dims, parts * guidance_dims, num_heads, window_size,
                                 shift, mlp_ratio) for shift in (False, True))
         self.upsample = nn.ConvTranspose2d(dims, out_dims, 2, stride=2)  # Eq. 15
-        self.similarity_conv = self.skip_conv = self.fuse_skip = None
+        self.similarity_conv: nn.Module | None = None
+        self.skip_conv: nn.Module | None = None
+        self.fuse_skip: nn.Module | None = None
         if similarity_dims:
             self.similarity_conv = nn.Conv2d(cost_dims, similarity_dims, 1)
         self.fuse = nn.Conv2d(out_dims + similarity_dims, out_dims, 3, padding=1)
@@ -150,7 +154,7 @@ class SpatialEnhancedLayer(BaseModule):
             for block in self.blocks:
                 guidance.append(None if joined is None else block.attn.guide(joined))
                 biases.append(block.attn.bias(size))
-        if self.skip_conv is not None:
+        if self.skip_conv is not None and self.fuse_skip is not None:
             skip = self.fuse_skip(self.skip_conv(shallow))  # Eq. 16, up(conv(F_v))
         return ImageMaps(guidance, biases, skip)
 
@@ -271,6 +275,7 @@ class SpatialEnhancedDecoder(CategoryHead):
     def init_weights(self) -> None:
         super().init_weights()
         # A selected category covers about a tenth of the pixels (arXiv 1708.02002).
+        assert self.conv_seg.bias is not None
         nn.init.constant_(self.conv_seg.bias, bias_init_with_prob(0.1))
 
     def prepare(self, features: CLIPFeatures) -> list[ImageMaps]:
@@ -287,6 +292,8 @@ class SpatialEnhancedDecoder(CategoryHead):
         if self.num_shallow:
             shallow = torch.cat(features.shallow[:self.num_shallow], 1)
         if self.with_attention:
+            if features.attention is None:
+                raise ValueError('the decoder needs the attention of the image encoder')
             attention = attention_map(features.attention, features.grid,
                                       self.attention_grid)
         return [layer.image_maps([n * 2**i for n in features.grid], shallow, attention)

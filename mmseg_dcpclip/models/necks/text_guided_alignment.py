@@ -192,13 +192,16 @@ class TextGuidedAlignment(CategoryNeck):
         self.cost_scale = cost_scale
         self.cost_conv = nn.Conv2d(num_templates, cost_dims, kernel_size,
                                    padding=kernel_size // 2)
-        self.guidance = self.cross_layers = None
+        self.guidance: TextualGuidance | None = None
+        self.cross_layers: ModuleList | None = None
         if cross_attention:
             self.guidance = TextualGuidance(embed_dims, guidance_cls, guidance_prompt)
             self.cross_layers = ModuleList(
                 CrossAttentionLayer(embed_dims, num_cross_heads, mlp_ratio)
                 for _ in range(num_cross_layers))
-        self.image_projection = self.self_layer = self.fusion = None
+        self.image_projection: nn.Linear | None = None
+        self.self_layer: CostSelfAttention | None = None
+        self.fusion: nn.Linear | None = None
         if cross_attention or self_attention:
             self.image_projection = nn.Linear(embed_dims, cost_dims)
         if self_attention:
@@ -243,7 +246,7 @@ class TextGuidedAlignment(CategoryNeck):
             tokens = cost.flatten(2).transpose(1, 2)
             if self.self_layer is not None:
                 tokens = self.self_layer(tokens, prepared, pairs.image)  # Eq. 11-12
-            else:  # one linear layer on the concatenation of Eq. 11, split in two
+            elif self.fusion is not None:  # one linear layer on Eq. 11, split in two
                 tokens = self.fusion(tokens) + per_pair(prepared, pairs.image)
             refined = tokens.transpose(1, 2).unflatten(2, features.grid)
         return AlignedFeatures(volume.mean(1, keepdim=True), cost, refined)
@@ -265,7 +268,7 @@ class TextGuidedAlignment(CategoryNeck):
             return None
         root = features.cls.shape[-1]**0.5  # unit vectors to entries of order 1
         patch = F.normalize(features.patch, dim=-1) * root
-        if self.cross_layers is not None:
+        if self.cross_layers is not None and self.guidance is not None:
             cls = F.normalize(features.cls, dim=-1) * root
             guidance = self.guidance(cls, mean.to(cls.dtype) * root, pairs.image)
             for layer in self.cross_layers:  # Eq. 8-10, N_c times

@@ -108,9 +108,9 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
         self.text_encoder = MODELS.build({'_scope_': SCOPE, **text_encoder})
         self.selection = MODELS.build(
             {'type': 'DynamicCategorySelection', **(selection or {})})
-        self.neck = build_part(neck, CategoryNeck, neck_kind.sizes(
+        self.neck = build_part(neck, neck_kind, neck_kind.sizes(
             self.backbone, len(self.text_encoder.templates)), 'neck')
-        self.decode_head = build_part(decode_head, CategoryHead, head_kind.sizes(
+        self.decode_head = build_part(decode_head, head_kind, head_kind.sizes(
             self.backbone, self.neck), 'decode_head')
         if self.decode_head.with_attention and not self.backbone.gives_attention:
             raise ValueError(

@@ -5,7 +5,7 @@ Whole mode has one view, the image. Slide mode has windows and, as CAT-Seg
 windows are averaged where they overlap, and the result half and half with the whole.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -101,7 +101,8 @@ def make_views(images: Tensor, mode: str = 'whole', crop_size: Sequence[int] = (
     Returns:
         Views: One batch.
     """
-    size = tuple(images.shape[-2:])
+    height, width = images.shape[-2:]
+    size = (height, width)
     if mode == 'whole':
         return Views(images, [(0, 0, *size)], size, False, False)
     boxes = window_boxes(size, crop_size, stride)
@@ -149,7 +150,7 @@ def merge_views(logits: Tensor, pairs: Pairs, views: Views, image: int,
     return maps / overlap
 
 
-def undo_augmentation(maps: Tensor, meta: dict, size: tuple[int, int]) -> Tensor:
+def undo_augmentation(maps: Tensor, meta: Mapping, size: tuple[int, int]) -> Tensor:
     """Cut padding off maps [K, h, w] of an input of `size` and turn flips back."""
     left, right, top, bottom = meta.get('img_padding_size',
                                         meta.get('padding_size', (0, 0, 0, 0)))

@@ -32,7 +32,7 @@ from .clip_text import CLIPTextEncoder
 try:
     import fcntl
 except ImportError:  # not on Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 FORMAT = 1  # to be raised when the same key fields give other numbers
 CACHE_VARIABLE = 'MMSEG_DCPCLIP_CACHE'
@@ -251,8 +251,8 @@ def _read_entry(folder: Path, meta: dict) -> tuple[Tensor, Tensor]:
                                 size=math.prod(shapes['templates']),
                                 dtype=dtypes['templates'])
     print_log(f'text bank: {folder}', 'current', logging.DEBUG)
-    mean = torch.frombuffer(bytearray(mean), dtype=dtypes['mean'])
-    return templates.view(shapes['templates']), mean.view(shapes['mean'])
+    means = torch.frombuffer(bytearray(mean), dtype=dtypes['mean'])
+    return templates.view(shapes['templates']), means.view(shapes['mean'])
 
 
 def _write_entry(folder: Path, meta: dict, blocks: Iterator[TextEmbeddings]) -> None:
@@ -272,7 +272,7 @@ def _write_entry(folder: Path, meta: dict, blocks: Iterator[TextEmbeddings]) -> 
         means = []
         with (temporary / 'templates.bin').open('wb') as file:
             for block in blocks:
-                file.write(block.templates.numpy())
+                file.write(block.templates.numpy().data)
                 means.append(block.mean)
             _flush(file)
         mean = torch.cat(means).numpy().tobytes()

@@ -1,7 +1,6 @@
-"""The tools that measure parts of a model on a test set."""
+"""`dcpclip measure` against the model and the metric themselves."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -9,10 +8,13 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmseg_dcpclip import Predictor
+from mmseg_dcpclip.cli import main
 from mmseg_dcpclip.evaluation import OVIoUMetric
 from mmseg_dcpclip.models import TagValidation
+from mmseg_dcpclip.shipped import config_path
 
-CONFIG = Path(__file__).resolve().parents[2] / 'configs' / 'dcpclip_mini_frozen.py'
+CONFIG = config_path('dcpclip_mini_frozen')
+SEEN = 'model.tag_validation.seen=mini-seen'
 PICTURES = 6
 
 
@@ -26,13 +28,10 @@ def frozen():
     return predictor.model, dataset, [dataset[i] for i in range(PICTURES)]
 
 
-def run(tool, tmp_path, *options):
-    config, out = tmp_path / 'config.py', tmp_path / 'rows.json'
-    with_hook = Config.fromfile(CONFIG)
-    with_hook.custom_hooks.append(dict(type='TagValidationHook', seen='mini-seen'))
-    with_hook.dump(config)
-    tool.main([str(config), 'none', '--pictures', str(PICTURES), '--json', str(out),
-               *map(str, options)])
+def measure(what, tmp_path, *options):
+    out = tmp_path / 'rows.json'
+    assert main(['measure', what, str(CONFIG), 'none', '--pictures', str(PICTURES),
+                 '--json', str(out), '--cfg-options', SEEN, *map(str, options)]) == 0
     return json.loads(out.read_text())
 
 
@@ -58,9 +57,9 @@ def scores_of(dataset, samples):
     return metric.evaluate(len(samples))
 
 
-def test_selection_equals_the_model_s_own(load_tool, tmp_path, frozen):
+def test_selection_equals_the_model_s_own(tmp_path, frozen, capsys):
     model, dataset, pictures = frozen
-    rows = run(load_tool('measure_selection.py'), tmp_path, '--theta', 0.05, 0)
+    rows = measure('selection', tmp_path, '--theta', 0.05, 0)
     recalls, counts = [], []
     for picture in pictures:
         sample = predict(model, picture)
@@ -75,11 +74,12 @@ def test_selection_equals_the_model_s_own(load_tool, tmp_path, frozen):
     assert union['recall'] >= paper['recall'] and union['selected'] >= paper['selected']
     for row in everything:
         assert row['recall'] == 1 and row['selected'] == 847
+    assert '6 pictures, 847 categories' in capsys.readouterr().out
 
 
-def test_tag_validation_equals_the_metric(load_tool, tmp_path, frozen):
+def test_tag_validation_equals_the_metric(tmp_path, frozen, capsys):
     model, dataset, pictures = frozen
-    rows = run(load_tool('measure_tag_validation.py'), tmp_path, '--top-k', 1, 2)
+    rows = measure('tags', tmp_path, '--top-k', 1, 2)
     assert [row['top_k'] for row in rows] == [None, 1, 2]
     maps = {}
     for row in rows:
@@ -96,21 +96,12 @@ def test_tag_validation_equals_the_metric(load_tool, tmp_path, frozen):
     assert [row['renamed'] for row in rows] == list(changed.values())
     assert all(row['right_before'] + row['right_after'] <= row['renamed']
                <= row['regions'] for row in rows)
+    assert 'regions of unseen' in ' '.join(capsys.readouterr().out.split())
 
 
-def test_region_rights_by_hand(load_tool):
-    tool = load_tool('measure_tag_validation.py')
-    old = torch.tensor([[1, 1, 1, 2, 2], [3, 3, 4, 4, 4]])
-    new = torch.tensor([[5, 5, 5, 2, 2], [6, 6, 7, 7, 7]])
-    label = torch.tensor([[5, 5, 1, 2, 2], [255, 255, 4, 4, 255]])
-    # 1 becomes right, 2 stays, 3 has no label, 4 was right
-    assert tool.region_rights(old, new, label, [1, 2, 3, 4], 255).tolist() == [3, 1, 1]
-    assert tool.region_rights(old, new, label, [2], 255).tolist() == [0, 0, 0]
-
-
-def test_errors_equal_the_metric(load_tool, tmp_path, frozen):
+def test_errors_equal_the_metric(tmp_path, frozen):
     model, dataset, pictures = frozen
-    rows = run(load_tool('measure_errors.py'), tmp_path)
+    rows = measure('errors', tmp_path)
     scores = scores_of(dataset, validated(model, pictures, TagValidation('mini-seen')))
     predicted, *repaired = rows
     assert predicted['repaired'] == 'as predicted'
@@ -121,24 +112,27 @@ def test_errors_equal_the_metric(load_tool, tmp_path, frozen):
     assert all(predicted['mIoU'] < row['mIoU'] <= 100 for row in repaired)
 
 
-def test_repaired_by_hand(load_tool):
-    pred = torch.tensor([[1, 1, 1, 2, 2], [1, 3, 3, 3, 9]])
-    label = torch.tensor([[5, 5, 5, 5, 2], [255, 3, 3, 2, 255]])
-    maps = load_tool('measure_errors.py').repaired(
-        pred, label, torch.tensor([1, 2, 3]), 255)
-    assert maps['as predicted'] is pred
-    # 5 was not selected
-    assert maps['true selection'].tolist() == [[5, 5, 5, 5, 2], [1, 3, 3, 3, 9]]
-    # three of four pixels of 5 are called 1; of the two of 2 one is 2, one is 3
-    masks = maps['true masks']
-    assert masks[0, :4].tolist() == [1] * 4 and masks[1, 1:3].tolist() == [3, 3]
-    assert masks[0, 4] == masks[1, 3] and masks[1, [0, 4]].tolist() == [255, 255]
-    # 1 is 5 where labelled, 3 is mostly 3, and 9 has no labelled pixel
-    names = maps['true names']
-    assert names[0, :3].tolist() == [5] * 3 and names[1, 0] == 5
-    assert names[0, 3] == names[0, 4] and names[1, 1:].tolist() == [3, 3, 3, 9]
+def test_without_tag_validation_it_says_so(capsys):
+    assert main(['measure', 'tags', str(CONFIG), 'none']) == 1
+    error = capsys.readouterr().err
+    assert 'dcpclip measure: error: the model has no tag validation' in error
+    assert 'model.tag_validation=dict(seen=...)' in error
 
 
-def test_without_the_hook_it_says_so(load_tool):
-    with pytest.raises(SystemExit, match='TagValidationHook'):
-        load_tool('measure_tag_validation.py').main([str(CONFIG), 'none'])
+@pytest.mark.parametrize('args, message', [
+    (('selection', '--theta', '2'), "'2' is not a number from 0 to 1"),
+    (('selection', '--theta', 'much'), "'much' is not a number from 0 to 1"),
+    (('tags', '--top-k', '0'), "'0' is not a whole number"),
+    (('errors', '--pictures', '0'), "'0' is not a whole number"),
+    (('nothing', ), 'invalid choice')])
+def test_bad_arguments(args, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(['measure', args[0], str(CONFIG), 'none', *args[1:]])
+    assert caught.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_files_that_are_not_there(capsys):
+    assert main(['measure', 'errors', 'gone.py', 'none']) == 1
+    assert 'error: no such config: gone.py' in capsys.readouterr().err
+    assert main(['measure', 'selection', str(CONFIG), 'gone.pth']) == 1
+    assert 'error: no such checkpoint: gone.pth' in capsys.readouterr().err

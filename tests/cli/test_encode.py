@@ -1,4 +1,4 @@
-import sys
+import re
 from pathlib import Path
 
 import pytest
@@ -6,6 +6,7 @@ import torch
 from toys import toy_model
 
 from mmseg_dcpclip import Vocabulary
+from mmseg_dcpclip.cli import main
 
 CONFIG = '''
 model = dict(
@@ -25,13 +26,12 @@ def config(tmp_path):
 
 
 @pytest.fixture
-def encode(monkeypatch, load_tool, capsys):
-    """tools/encode_vocabulary.py as called from a shell; its lines on vocabularies."""
+def encode(capsys):
+    """`dcpclip encode` as called from a shell; its lines on vocabularies."""
 
     def run(*args):
-        monkeypatch.setattr(sys, 'argv', ['encode_vocabulary.py', *map(str, args)])
         capsys.readouterr()
-        load_tool('encode_vocabulary.py').main()
+        assert main(['encode', *map(str, args)]) == 0
         return [line for line in capsys.readouterr().out.splitlines()
                 if ' words x ' in line and 'encoding' not in line]
 
@@ -84,14 +84,21 @@ def test_pretrained_weights_and_the_configs_bank(config, tmp_path, encode):
     (['CONFIG', '--vocabulary', 'gone.txt', '--cfg-options', PRETRAINED], 'gone.txt'),
     (['CONFIG', '--cfg-options', PRETRAINED, 'model.text_bank.root=None'], '--bank'),
     (['CONFIG', '--bank', 'CONFIG', '--cfg-options', PRETRAINED], 'cannot keep')])
-def test_errors_are_clear(config, encode, args, message):
+def test_errors_are_clear(config, capsys, args, message):
     args = [str(config) if arg == 'CONFIG' else arg for arg in args]
-    with pytest.raises(SystemExit, match=message) as caught:
-        encode(*args)
-    assert caught.value.code not in (0, None)
+    assert main(['encode', *args]) == 1
+    error, = (line for line in capsys.readouterr().err.splitlines()
+              if line.startswith('dcpclip encode: error: '))
+    assert message in error
 
 
-def test_checkpoint_of_another_model(config, tmp_path, encode):
+def test_checkpoint_of_another_model(config, tmp_path, capsys):
     torch.save(dict(state_dict={'layer.weight': torch.zeros(2)}), tmp_path / 'o.pth')
-    with pytest.raises(SystemExit, match='o.pth belongs to another model'):
-        encode(config, tmp_path / 'o.pth')
+    assert main(['encode', str(config), str(tmp_path / 'o.pth')]) == 1
+    assert re.search('o.pth.*belongs to another model', capsys.readouterr().err)
+
+
+def test_pretrained_weights_by_name(config, tmp_path, encode):
+    args = ['--bank', tmp_path, '--cfg-options', PRETRAINED]
+    assert ', encoded: ' in encode(config, 'none', *args)[0]
+    assert ', already there: ' in encode(config, *args)[0]

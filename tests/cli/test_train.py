@@ -1,4 +1,4 @@
-"""tools/train.py and what it promises: resume, AMP, several processes, real configs."""
+"""`dcpclip train` and what it promises: resume, AMP, processes, real configs."""
 
 import json
 import os
@@ -12,6 +12,8 @@ import pytest
 import torch
 from data_trees import make_coco_stuff_tree, make_own_tree
 from mmengine.config import Config
+
+from mmseg_dcpclip.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / 'tests'
@@ -38,13 +40,13 @@ MINI_CLIP = [
 ]
 
 
-def train(monkeypatch, load_tool, config, work_dir, options, *flags):
-    monkeypatch.setattr(sys, 'argv', [
-        'train.py', str(config), '--work-dir', str(work_dir), *flags,
+def train(config, work_dir, options, *flags):
+    """Exit status of a training in this process."""
+    return main([
+        'train', str(config), '--work-dir', str(work_dir), *flags,
         '--cfg-options', *options,
         # visualizers are kept by name: without one of its own it logs elsewhere
         f'visualizer.name={uuid.uuid4().hex}'])
-    load_tool('train.py').main()
 
 
 def scalars(work_dir):
@@ -55,13 +57,12 @@ def scalars(work_dir):
     return [row for row in rows if 'loss' in row]
 
 
-def test_train_resume_and_amp(monkeypatch, load_tool, tmp_path):
+def test_train_resume_and_amp(tmp_path):
     config = ROOT / 'configs' / 'dcpclip_mini.py'
     run, length = tmp_path / 'run', 'train_cfg.max_iters={0} train_cfg.val_interval={0}'
-    train(monkeypatch, load_tool, config, run, TINY + length.format(2).split())
+    assert train(config, run, TINY + length.format(2).split()) == 0
     assert (run / 'iter_2.pth').is_file() and len(scalars(run)) == 2
-    train(monkeypatch, load_tool, config, run, TINY + length.format(4).split(),
-          '--resume')
+    assert train(config, run, TINY + length.format(4).split(), '--resume') == 0
     assert [row['step'] for row in scalars(run)] == [1, 2, 3, 4]
     states = [torch.load(run / f'iter_{i}.pth', weights_only=False)['state_dict']
               for i in (2, 4)]
@@ -73,8 +74,8 @@ def test_train_resume_and_amp(monkeypatch, load_tool, tmp_path):
     assert not any(k.startswith('text_encoder') for k in changed)
     assert any(k.startswith('decode_head') for k in changed)
 
-    train(monkeypatch, load_tool, config, tmp_path / 'amp',
-          TINY + length.format(2).split(), '--amp')
+    assert train(config, tmp_path / 'amp', TINY + length.format(2).split(),
+                 '--amp') == 0
     used = Config.fromfile(tmp_path / 'amp' / 'dcpclip_mini.py').optim_wrapper.type
     cuda = torch.cuda.is_available()
     assert used == ('AmpOptimWrapper' if cuda else 'CPUAmpOptimWrapper')
@@ -133,24 +134,31 @@ def test_scripts_are_sound():
         assert asked.returncode == 2 and 'Usage' in asked.stderr
 
 
-def test_missing_config_is_named(monkeypatch, load_tool):
-    monkeypatch.setattr(sys, 'argv', ['train.py', 'configs/none.py'])
-    with pytest.raises(SystemExit, match='configs/none.py'):
-        load_tool('train.py').main()
+def test_missing_config_is_named(capsys):
+    assert main(['train', 'configs/none.py']) == 1
+    assert 'configs/none.py' in capsys.readouterr().err
 
 
-def test_config_without_data_is_named(monkeypatch, load_tool, tmp_path):
+def test_config_without_data_is_named(capsys, tmp_path):
     config = tmp_path / 'no_data.py'
     config.write_text("model = dict(type='DCPCLIP')\n")
-    monkeypatch.setattr(sys, 'argv', ['train.py', str(config)])
-    with pytest.raises(SystemExit, match='no train_dataloader'):
-        load_tool('train.py').main()
+    assert main(['train', str(config)]) == 1
+    assert 'no train_dataloader' in capsys.readouterr().err
     real = str(ROOT / 'configs' / 'dcpclip_vitb16_coco.py')
-    monkeypatch.setattr(sys, 'argv', [
-        'train.py', real, '--work-dir', str(tmp_path / 'run'), '--cfg-options',
-        *MINI_CLIP, f'train_dataloader.dataset.data_root={tmp_path}'])
-    with pytest.raises(FileNotFoundError, match='images/train2017'):
-        load_tool('train.py').main()
+    assert main([
+        'train', real, '--work-dir', str(tmp_path / 'run'), '--cfg-options',
+        *MINI_CLIP, f'train_dataloader.dataset.data_root={tmp_path}']) == 1
+    assert 'images/train2017' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('name', ['train', 'test'])
+def test_tools_are_the_same_commands(name):
+    """Where MMSegmentation's users look, from any folder."""
+    outputs = [subprocess.run([sys.executable, *command, '--help'], check=True,
+                              capture_output=True, text=True, cwd='/').stdout
+               for command in ([str(ROOT / 'tools' / f'{name}.py')],
+                               ['-m', 'mmseg_dcpclip.cli', name])]
+    assert outputs[0] == outputs[1] and '--cfg-options' in outputs[0]
 
 
 def test_real_config_trains_and_tests_on_a_coco_stuff_tree(tmp_path):
@@ -181,7 +189,7 @@ def test_real_config_trains_and_tests_on_a_coco_stuff_tree(tmp_path):
     assert len(list(cache.glob('text/*/meta.json'))) == 1
 
 
-def test_own_dataset_config_trains_and_tests(monkeypatch, load_tool, tmp_path):
+def test_own_dataset_config_trains_and_tests(tmp_path):
     """Folders and a text file of names; nothing else but the data root is given."""
     tree = make_own_tree(tmp_path / 'own')
     config = ROOT / 'configs' / 'dcpclip_vitb16_own.py'
@@ -192,11 +200,10 @@ def test_own_dataset_config_trains_and_tests(monkeypatch, load_tool, tmp_path):
                'log_level=WARNING', "model.text_encoder.templates=['{}']",
                'model.neck.num_templates=1']
     run = tmp_path / 'run'
-    train(monkeypatch, load_tool, config, run,
-          [*options, 'train_cfg.max_iters=1', 'train_cfg.val_interval=1'])
+    assert train(config, run, [
+        *options, 'train_cfg.max_iters=1', 'train_cfg.val_interval=1']) == 0
     state = torch.load(run / 'iter_1.pth', weights_only=False)
     assert tuple(state['meta']['dataset_meta']['classes']) == ('cat', 'dog', 'café')
-    code = load_tool('test.py').main([
-        str(config), str(run / 'iter_1.pth'), '--work-dir', str(run), '--cfg-options',
-        *options])
+    code = main(['test', str(config), str(run / 'iter_1.pth'), '--work-dir', str(run),
+                 '--cfg-options', *options])
     assert code == 0

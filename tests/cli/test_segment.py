@@ -1,9 +1,10 @@
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from mmseg_dcpclip.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 FROZEN = str(ROOT / 'configs' / 'dcpclip_mini_frozen.py')
@@ -23,22 +24,16 @@ def drawn(tmp_path):
     return path
 
 
-@pytest.fixture
-def segment(monkeypatch, load_tool):
-    """tools/segment.py as called from a shell."""
-
-    def run(*args):
-        monkeypatch.setattr(sys, 'argv', ['segment.py', *map(str, args)])
-        load_tool('segment.py').main()
-
-    return run
+def segment(*args):
+    """Exit status of `dcpclip segment`."""
+    return main(['segment', *map(str, args)])
 
 
-def test_words_of_ones_own(drawn, tmp_path, segment, capsys):
+def test_words_of_ones_own(drawn, tmp_path, capsys):
     out = tmp_path / 'out'
     words = 'red stripes on blue; black grid on pink;white dots on green|polka dots'
-    segment(drawn, drawn, '--words', words, '--config', FROZEN,
-        '--checkpoint', 'none', '--out-dir', out)
+    assert segment(drawn, drawn, '--words', words, '--config', FROZEN,
+                   '--checkpoint', 'none', '--out', out) == 0
     labels = np.asarray(Image.open(out / 'a picture_labels.png'))
     assert labels.shape == (96, 96) and labels.dtype == np.uint8
     assert (labels[:40] == 0).mean() > 0.9 and (labels[56:] == 2).mean() > 0.9
@@ -49,9 +44,9 @@ def test_words_of_ones_own(drawn, tmp_path, segment, capsys):
     assert 'red stripes on blue' in printed and '%' in printed
 
 
-def test_wide_label_maps(drawn, tmp_path, segment):
-    segment(drawn, '--vocabulary', 'mini-847', '--config', FROZEN,
-        '--checkpoint', 'none', '--out-dir', tmp_path / 'out')
+def test_wide_label_maps(drawn, tmp_path):
+    assert segment(drawn, '--vocabulary', 'mini-847', '--config', FROZEN,
+                   '--checkpoint', 'none', '--out', tmp_path / 'out') == 0
     labels = np.asarray(Image.open(tmp_path / 'out' / 'a picture_labels.png'))
     assert labels.dtype == np.uint16 or labels.dtype == np.int32
     assert labels.max() < 847
@@ -63,19 +58,27 @@ def test_wide_label_maps(drawn, tmp_path, segment):
     (['--words', 'a', '--config', 'gone.py'], 'gone.py'),
     (['--words', 'a', '--checkpoint', 'gone.pth'], 'gone.pth'),
     (['--vocabulary', 'gone.txt'], 'gone.txt')])
-def test_bad_calls_write_nothing(drawn, tmp_path, segment, args, message):
+def test_bad_calls_write_nothing(drawn, tmp_path, capsys, args, message):
     out = tmp_path / 'out'
     defaults = [] if '--config' in args else ['--config', FROZEN]
     if '--checkpoint' not in args:
         defaults += ['--checkpoint', 'none']
-    with pytest.raises(SystemExit, match=message):
-        segment(drawn, *args, *defaults, '--out-dir', out)
+    assert segment(drawn, *args, *defaults, '--out', out) == 1
+    assert message in capsys.readouterr().err
     assert not out.exists()
 
 
-def test_not_a_picture(tmp_path, segment):
+def test_not_a_picture(tmp_path, capsys):
     path = tmp_path / 'text.png'
     path.write_text('no picture')
-    with pytest.raises(SystemExit, match='text.png'):
-        segment(path, '--words', 'a', '--config', FROZEN, '--checkpoint',
-            'none', '--out-dir', tmp_path / 'out')
+    assert segment(path, '--words', 'a', '--config', FROZEN, '--checkpoint', 'none',
+                   '--out', tmp_path / 'out') == 1
+    assert 'text.png' in capsys.readouterr().err
+
+
+def test_weights_of_the_demo_are_asked_for(drawn, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert segment(drawn, '--words', 'a') == 1
+    assert 'run `dcpclip demo` first' in capsys.readouterr().err
+    assert segment(drawn, '--words', 'a', '--config', FROZEN) == 1
+    assert '--checkpoint none' in capsys.readouterr().err

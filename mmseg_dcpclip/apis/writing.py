@@ -1,0 +1,32 @@
+"""Writes a prediction as pictures."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..datasets.labels import write_atomic, write_label
+
+
+def write_prediction(folder: Path, stem: str, seg_map: np.ndarray, drawn: Image.Image,
+                     wide: bool) -> tuple[Path, Path]:
+    """Write a label map and its drawing; half-written files never stay.
+
+    Args:
+        folder: Is made if need be.
+        stem: Name of the picture.
+        seg_map: Category ids, [H, W].
+        drawn: From ``Predictor.draw``.
+        wide: Whether to write 16 bits instead of 8.
+
+    Returns:
+        tuple: Paths of ``<stem>_labels.png`` and ``<stem>_overlay.png``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    labels, overlay = folder / f'{stem}_labels.png', folder / f'{stem}_overlay.png'
+    write_label(labels, seg_map, wide=wide)
+    content = io.BytesIO()
+    drawn.save(content, format='PNG')
+    write_atomic(overlay, content.getvalue())
+    return labels, overlay

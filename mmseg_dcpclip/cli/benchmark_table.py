@@ -1,0 +1,42 @@
+"""The table that ``dcpclip test --benchmarks`` prints."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..evaluation.benchmarks import Benchmark
+
+COLUMNS = dict(
+    mIoU='mIoU\nGT-present',
+    mIoU_union='mIoU\nunion',
+    seen_mIoU='seen',
+    unseen_mIoU='unseen',
+    hIoU='hIoU',
+    hIoU_union='hIoU\nunion')
+WIDTH = 110  # whole names and scores, in a pipe or log file as well
+
+
+def print_summary(benchmarks: Sequence['Benchmark'], path: Path) -> None:
+    """Print the scores of all benchmarks.
+
+    Args:
+        benchmarks: The rows.
+        path: Where their JSON was written.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..evaluation.benchmarks import note_of
+    table = Table(title='Open-vocabulary segmentation (percent)')
+    table.add_column('benchmark', no_wrap=True)
+    for title in COLUMNS.values():
+        table.add_column(title, justify='right', no_wrap=True)
+    table.add_column('note', overflow='fold')
+    for benchmark in benchmarks:
+        cells = ['' if benchmark.scores.get(key) is None else
+                 f'{benchmark.scores[key]:.2f}' for key in COLUMNS]
+        table.add_row(benchmark.name, *cells, note_of(benchmark))
+    console = Console(width=max(Console().width, WIDTH))
+    console.print(table)
+    console.print(f'written to {path}', soft_wrap=True)

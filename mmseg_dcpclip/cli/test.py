@@ -1,0 +1,141 @@
+"""Test a model: on the config's own test set, or on the benchmarks.
+
+    dcpclip test CONFIG CHECKPOINT
+    dcpclip test CONFIG CHECKPOINT --benchmarks all
+
+The word ``none`` for the checkpoint tests a model that needs no training: its weights
+are those that its ``init_weights`` loads.
+"""
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .common import (
+    add_cfg_options,
+    add_checkpoint,
+    add_config,
+    add_data_root,
+    add_launcher,
+    checkpoint_of,
+    load_config,
+    say,
+)
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+
+    from ..evaluation.benchmarks import Benchmark
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of MMSegmentation's own tool, and those of the benchmarks."""
+    add_config(parser)
+    add_checkpoint(parser)
+    parser.add_argument('--work-dir', help='folder for logs and scores')
+    parser.add_argument('--out', help='folder for the predictions as PNG')
+    parser.add_argument('--show', action='store_true', help='show predictions')
+    parser.add_argument('--show-dir', help='folder for pictures of the predictions')
+    parser.add_argument('--wait-time', type=float, default=2,
+                        help='seconds each picture is shown')
+    parser.add_argument('--benchmarks', nargs='+', metavar='NAME',
+                        help="test on these benchmarks, or 'all', and print one table")
+    add_data_root(parser)
+    add_cfg_options(parser)
+    add_launcher(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Test; the status is 1 where no benchmark is there."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    weights = checkpoint_of(args.checkpoint)
+    if weights and '://' not in weights and not Path(weights).is_file():
+        raise FileNotFoundError(f'no such checkpoint: {weights}; give a file, or the '
+                                "word 'none' for a model that needs no training")
+    if args.data_root and not args.benchmarks:
+        raise ValueError('--data-root belongs to --benchmarks; without it use '
+                         '--cfg-options test_dataloader.dataset.data_root=FOLDER')
+    config = _prepared(args, weights)
+    if args.benchmarks:
+        return _test_benchmarks(args, config)
+    if args.out:
+        config.test_evaluator['output_dir'] = args.out
+    from ..apis.checkpoints import naming
+    with naming(config.load_from):
+        _build_runner(config).test()
+    return 0
+
+
+def _prepared(args: argparse.Namespace, weights: str | None) -> 'Config':
+    """The config with all arguments in it."""
+    config = load_config(args.config, args.cfg_options)
+    from ..engine import prepare_cpu
+    config.launcher = args.launcher
+    config.work_dir = (args.work_dir or config.get('work_dir')
+                       or str(Path('work_dirs') / args.config.stem))
+    config.load_from, config.resume = weights, False
+    prepare_cpu(config)
+    if args.show or args.show_dir:
+        hook = config.get('default_hooks', {}).get('visualization')
+        if hook is None:
+            raise ValueError('--show and --show-dir need default_hooks.visualization='
+                             "dict(type='SegVisualizationHook') in the config")
+        hook.update(draw=True, show=args.show, wait_time=args.wait_time)
+        if args.show_dir:
+            config.visualizer.save_dir = args.show_dir
+    return config
+
+
+def _build_runner(config: 'Config') -> 'Runner':
+    from mmengine.model import is_model_wrapper
+    from mmengine.runner import Runner
+    runner = Runner.from_cfg(config)
+    if config.load_from is None:
+        model = runner.model
+        (model.module if is_model_wrapper(model) else model).init_weights()
+    return runner
+
+
+def _test_benchmarks(args: argparse.Namespace, config: 'Config') -> int:
+    """Test on the benchmarks that are there and write the table."""
+    from mmengine.dist import init_dist, is_distributed, is_main_process
+    from mmengine.registry import init_default_scope
+
+    from ..evaluation import benchmarks as library
+    from ..shipped import configs_folder
+    from .benchmark_table import print_summary
+    found = library.collect_benchmarks(
+        config, args.benchmarks, configs_folder() / '_base_' / 'datasets',
+        args.data_root)
+    work_dir = Path(config.work_dir)
+    library.set_outputs(found, work_dir / 'benchmarks', args.out)
+    # Before the model is built: a mistake shows before the first image.
+    init_default_scope(config.get('default_scope', 'mmseg'))
+    if args.launcher != 'none' and not is_distributed():
+        init_dist(args.launcher, **config.get('env_cfg', {}).get('dist_cfg', {}))
+    library.build_datasets(found, say)
+    there = [benchmark for benchmark in found if benchmark.dataset is not None]
+    if there:
+        _run(config, there, found)
+    if is_main_process():
+        path = work_dir / 'benchmarks.json'
+        library.write_summary(found, path, config=str(config.filename),
+                              checkpoint=str(config.load_from))
+        print_summary(found, path)
+    return 0 if there else 1
+
+
+def _run(config: 'Config', there: 'list[Benchmark]', found: 'list[Benchmark]') -> None:
+    from ..apis.checkpoints import naming
+    from ..evaluation.benchmarks import run_benchmarks
+
+    # mmengine prints the config, and takes many seconds to format long ones.
+    config.pop('benchmarks', None)
+    # Any test settings will do to build the runner, they are replaced.
+    config.test_dataloader = there[0].dataloader
+    config.test_evaluator = there[0].evaluator
+    config.test_cfg = config.get('test_cfg') or dict(type='TestLoop')
+    with naming(config.load_from):
+        run_benchmarks(_build_runner(config), found)

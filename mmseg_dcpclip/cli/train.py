@@ -1,0 +1,50 @@
+"""Train a model with MMEngine's Runner.
+
+    dcpclip train configs/dcpclip_vitb16_coco.py
+    dcpclip train configs/dcpclip_vitb16_coco.py --resume --amp
+"""
+
+import argparse
+import os
+
+from .common import add_cfg_options, add_config, add_launcher, load_config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of MMSegmentation's own tool."""
+    add_config(parser)
+    parser.add_argument('--work-dir', help='folder of logs and checkpoints')
+    parser.add_argument('--resume', nargs='?', const='auto',
+                        help='go on from the latest checkpoint of the work dir, or '
+                        'from the one given')
+    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    add_cfg_options(parser)
+    add_launcher(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    config = load_config(args.config, args.cfg_options)
+    if config.get('train_dataloader') is None:
+        raise ValueError(f'{args.config} has no train_dataloader: add a dataset config '
+                         'to its _base_')
+    from mmengine.runner import Runner, find_latest_checkpoint
+
+    from ..apis.checkpoints import naming
+    from ..engine import prepare_cpu, use_amp
+    config.launcher = args.launcher
+    config.work_dir = (args.work_dir or config.get('work_dir')
+                       or os.path.join('work_dirs', args.config.stem))
+    if args.amp:
+        use_amp(config)
+    prepare_cpu(config)
+    if args.resume is not None:
+        config.resume = True
+        config.load_from = None if args.resume == 'auto' else args.resume
+    weights = config.get('load_from')
+    if config.get('resume') and weights is None:
+        weights = find_latest_checkpoint(config.work_dir)
+    with naming(weights):
+        Runner.from_cfg(config).train()
+    return 0

@@ -1,0 +1,18 @@
+"""What an image costs, as a multiple of the bare CLIP encoder.
+
+Weights, image and words are random: they do not change what is computed.
+"""
+
+from .bench import Bench, Case, Conditions
+from .clip_cases import clip_cases
+from .dcpclip_cases import inference_cases, train_cases
+from .efficiency_row import efficiency_row
+from .measuring import measure
+from .san_cases import san_cases
+from .stand_ins import FixedSelection, RandomWords, random_model
+
+__all__ = [
+    'Bench', 'Case', 'Conditions', 'FixedSelection', 'RandomWords', 'clip_cases',
+    'efficiency_row', 'inference_cases', 'measure', 'random_model', 'san_cases',
+    'train_cases'
+]

@@ -1,0 +1,170 @@
+"""DCP-CLIP with any number of words and of selected categories."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from ...models import DCPCLIP, CLIPFeatures, Pairs
+from ...models.segmentors.views import Views, make_views
+from ..efficiency import Job, multiply_adds
+from .bench import PICTURE, Bench, Case, make_row
+from .stand_ins import FixedSelection, RandomWords, random_words
+
+Logits = tuple[Tensor, Pairs, CLIPFeatures]  # of ``DCPCLIP.encode_decode``
+
+
+def make_selection(model: DCPCLIP, asked: int | str, words: int) -> nn.Module:
+    """A selection of so many categories, and never more than there are words.
+
+    Args:
+        model: The model.
+        asked: How many, or ``'auto'`` for the model's own.
+        words: C.
+    """
+    if isinstance(asked, str):
+        return model.selection
+    return FixedSelection(model.selection, min(asked, words))
+
+
+def segment(model: DCPCLIP, image: Tensor, words: RandomWords, selection: nn.Module
+            ) -> Views:
+    """All that a picture goes through from pixels to the label map.
+
+    Args:
+        model: The model.
+        image: [1, 3, H, W].
+        words: In place of its words.
+        selection: In place of its selection.
+
+    Returns:
+        Views: What went through the network.
+    """
+    views = make_views(image, **model.settings.views())
+    kept = model.encode_decode(views.images, text=words, selection=selection)
+    write_map(model, views, kept)
+    return views
+
+
+def write_map(model: DCPCLIP, views: Views, kept: Logits) -> None:
+    """The label map of a picture at ``PICTURE``.
+
+    Args:
+        model: The model.
+        views: Of one image.
+        kept: The logits of all its views.
+    """
+    logits, pairs, _ = kept
+    sample = SegDataSample(metainfo=dict(ori_shape=PICTURE))
+    model.write_prediction(sample, logits, pairs, views, 0)
+
+
+def inference_cases(bench: Bench, classes: Sequence[int],
+                    selected: Sequence[int | str], phases: Sequence[str]
+                    ) -> list[Case]:
+    """Forward and postprocess for every number of words and selected categories.
+
+    Args:
+        bench: The model.
+        classes: Numbers of words.
+        selected: Numbers of selected categories, or ``'auto'``.
+        phases: ``'forward'``, ``'postprocess'``; others are no cases here.
+    """
+    cases = []
+    for count in classes if {'forward', 'postprocess'} & set(phases) else ():
+        words = random_words(bench.model, count, bench.device)
+        # With few words several of these come to the same: the first stands.
+        asked = {n if isinstance(n, str) else min(n, count): n
+                 for n in reversed(selected)}
+        for n in dict.fromkeys(selected):
+            if n in asked.values():
+                cases += _inference_cases(bench, words, n, phases)
+    return cases
+
+
+def _inference_cases(bench: Bench, words: RandomWords, asked: int | str,
+                     phases: Sequence[str]) -> list[Case]:
+    """The phases of one number of words and selected categories."""
+    model, count = bench.model, len(words.mean)
+    selection = make_selection(model, asked, count)
+    views = make_views(bench.crop, mode='whole')
+    encode_decode = bench.inference(lambda: model.encode_decode(
+        bench.crop, text=words, selection=selection))
+    model.eval()
+    kept = encode_decode()  # the first call also decides a fixed selection
+    row: dict[str, Any] = dict(
+        classes=count, selected=len(kept[1]),
+        selection='auto' if asked == 'auto' else 'fixed', selected_asked=asked,
+        words_memory_gb=words.nbytes / 1e9)
+    cases = []
+    if 'forward' in phases:
+        cases.append(Case(
+            make_row('dcpclip', 'forward', **row), Job(encode_decode, model.eval),
+            part_counter(bench, words, selection)))
+    if 'postprocess' in phases:
+        write = bench.inference(lambda: write_map(model, views, kept))
+        cases.append(Case(
+            make_row('dcpclip', 'postprocess', **row), Job(write, model.eval)))
+    return cases
+
+
+def part_counter(bench: Bench, words: RandomWords, selection: nn.Module
+                 ) -> Callable[[], dict[str, float]]:
+    """Counts 1e9 multiply-adds of encoder and selection when it is called."""
+    model = bench.model
+    encode = bench.inference(lambda: model.extract_feat(bench.crop))
+
+    def count() -> dict[str, float]:
+        features = encode()
+        select = bench.inference(lambda: model.select(features, words, selection))
+        return dict(gflops_encoder=multiply_adds(encode) / 1e9,
+                    gflops_selection=multiply_adds(select) / 1e9)
+
+    return count
+
+
+def train_cases(bench: Bench, numbers: Sequence[int]) -> list[Case]:
+    """Training steps with exactly so many selected categories.
+
+    Args:
+        bench: The model.
+        numbers: Selected categories.
+
+    Raises:
+        ValueError: More categories than the config's vocabulary has.
+    """
+    count = len(bench.model.vocabulary)
+    if max(numbers) > count:
+        raise ValueError(f'--train-categories {max(numbers)}: the config trains on '
+                         f'{count} words')
+    words = random_words(bench.model, count, bench.device)
+    return [_train_case(bench, words, number) for number in numbers]
+
+
+def _train_case(bench: Bench, words: RandomWords, number: int) -> Case:
+    """A training step with so many selected categories."""
+    model, size = bench.model, bench.conditions.size
+    selection = FixedSelection(model.selection, number)
+    model.eval()
+    mask = bench.inference(lambda: model.select(  # decides the selection
+        model.extract_feat(bench.crop), words, selection))()
+    # Labels are selected ones: joining them must not add a category.
+    ids = Pairs.from_mask(mask).category
+    cells = torch.arange(size, device=bench.device) * 8 // size
+    label = ids[(8 * cells[:, None] + cells) % number]
+    sample = SegDataSample(gt_sem_seg=PixelData(data=label[None]))
+
+    parse_losses: Any = model.parse_losses  # mmengine has no types
+
+    def step() -> None:
+        with bench.precision():
+            loss = parse_losses(model.loss(
+                bench.crop, [sample], text=words, selection=selection))[0]
+        loss.backward()
+
+    row = make_row('dcpclip', 'train', len(words.mean), number, selection='fixed',
+                   words_memory_gb=words.nbytes / 1e9)
+    return Case(row, Job(step, bench.train_mode))

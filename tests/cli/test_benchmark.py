@@ -1,0 +1,147 @@
+import json
+import math
+
+import pytest
+import torch
+
+from mmseg_dcpclip.cli import main
+from mmseg_dcpclip.shipped import config_path, configs_folder
+
+MINI = config_path('dcpclip_mini')
+RESULTS = {'time_ratio', 'extra_memory_gb', 'gflops', 'seconds', 'words_memory_gb',
+           'memory_with_words_gb'}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Toy sizes gain nothing from more, and wait for them on a busy machine."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def benchmark(*args, config=MINI):
+    """`dcpclip benchmark` on the mini config as called from a shell."""
+    return main(['benchmark', '--config', str(config), '--size', '64', '--repeats', '2',
+                 '--threads', '1', *map(str, args)])
+
+
+def mini_vit_multiply_adds(side: int = 64) -> int:
+    """All matrix products of mini-ViT-8: 5 blocks of width 128, joint space 128."""
+    patches, width = (side // 8)**2, 128
+    tokens = patches + 1
+    block = tokens * width * width * (4 + 8) + 2 * tokens**2 * width
+    return patches * width * 3 * 64 + 5 * block + tokens * width * 128
+
+
+def test_rows(tmp_path, capsys):
+    out, picture = tmp_path / 'new' / 'out.json', tmp_path / 'out.png'
+    assert benchmark('--classes', 5, 40, '--selected', 2, 4, 9, 'auto', '--json', out,
+                     '--train-categories', 2, 4, '--models', 'clip', 'dcpclip',
+                     '--plot', picture) == 0
+    head = json.loads(out.read_text())
+    assert head['machine']['threads'] == 1 and head['config'] == MINI.name
+    assert head['precision'] == 'fp32' and head['open_clip_seconds']['median'] > 0
+    assert {'command', 'date', 'notes', 'version'} <= set(head)
+    rows = {(r['model'], r['classes'], r.get('selection'), r['selected'], r['phase']): r
+            for r in head['rows']}
+    assert len(rows) == len(head['rows'])
+    for row in head['rows']:
+        assert RESULTS <= set(row)
+        time = row['seconds']
+        assert 0 < time['min'] <= time['q1'] <= time['median'] <= time['q3']
+        assert 0 < row['time_ratio'] < math.inf and row['extra_memory_gb'] > 0
+    clip, clip_train = (rows['clip', None, None, None, phase]
+                        for phase in ('forward', 'train'))
+    assert clip['time_ratio'] == clip_train['time_ratio'] == 1
+    assert clip['gflops'] * 1e9 == pytest.approx(mini_vit_multiply_adds(), rel=1e-9)
+    assert clip_train['gflops'] > 1.5 * clip['gflops']
+    assert clip_train['extra_memory_gb'] > clip['extra_memory_gb']
+
+    forward = {key[1:4]: row for key, row in rows.items()
+               if key[0] == 'dcpclip' and key[4] == 'forward'}
+    assert {key for key in forward if key[1] == 'fixed'} == {
+        (c, 'fixed', k) for c, k in ((5, 2), (5, 4), (5, 5), (40, 2), (40, 4), (40, 9))}
+    assert sum(key[1] == 'auto' for key in forward) == 2
+    for c in (5, 40):
+        assert forward[c, 'fixed', 2]['gflops'] < forward[c, 'fixed', 4]['gflops']
+        assert forward[c, 'fixed', 2]['words_memory_gb'] == c * 128 * 4 / 1e9
+    for k in (2, 4):
+        few, many = (forward[c, 'fixed', k] for c in (5, 40))
+        assert few['gflops_head'] == pytest.approx(many['gflops_head'], rel=1e-6)
+        assert few['gflops_selection'] < many['gflops_selection']
+        assert few['gflops_encoder'] == pytest.approx(clip['gflops'])
+    assert {key[1:4] for key in rows if key[4] == 'postprocess'} == set(forward)
+    assert {key[3] for key in rows if key[0] == 'dcpclip' and key[4] == 'train'} == {
+        2, 4}
+    assert picture.stat().st_size > 1000
+    assert 'multiply-adds' in capsys.readouterr().out
+
+
+def test_bf16(tmp_path):
+    out = tmp_path / 'out.json'
+    benchmark('--classes', 5, '--selected', 2, '--models', 'dcpclip', '--phases',
+              'forward', '--amp', 'bf16', '--json', out)
+    head = json.loads(out.read_text())
+    assert head['precision'] == 'bf16' and head['compiled'] is False
+    assert [row['model'] for row in head['rows']] == ['clip', 'dcpclip']
+
+
+def test_san_is_not_run_where_it_cannot_be(tmp_path, capsys, monkeypatch):
+    out = tmp_path / 'out.json'
+    args = ('--selected', 2, '--models', 'san', '--phases', 'forward', '--json', out)
+    benchmark(*args, '--classes', 10000)
+    clip, san = json.loads(out.read_text())['rows']
+    assert clip['model'] == 'clip' and san['classes'] == 10000
+    assert san['not_run'].startswith('not run: would need 30.4 GB')
+    assert san['time_ratio'] is None and san['seconds'] is None
+    assert 'not run' in capsys.readouterr().out
+
+    def broken(*args, **kwargs):
+        raise RuntimeError('no compiled ops')
+    monkeypatch.setattr('mmseg.models.MultimodalEncoderDecoder.__init__', broken)
+    benchmark(*args, '--classes', 5)
+    san = json.loads(out.read_text())['rows'][1]
+    assert 'no compiled ops' in san['not_run']
+
+
+def test_efficiency(tmp_path, capsys):
+    out = tmp_path / 'out.json'
+    benchmark('--efficiency', '--selected', 'auto', 3, '--json', out)
+    row, = json.loads(out.read_text())['efficiency']
+    assert sum(row['parts_m'].values()) == pytest.approx(row['total_m'])
+    assert row['views'] == 1 and row['selected'] == 3
+    assert row['train_min'] == row['miou'] == 'not run'
+    assert row['seconds']['min'] > 0
+    assert row['gflops'] * 1e9 > mini_vit_multiply_adds()
+    printed = capsys.readouterr().out
+    assert '443.60' in printed and 'multiply-adds' in printed
+
+
+@pytest.mark.parametrize('args, message', [
+    (('--classes', 0), "'0' is not a whole number"),
+    (('--selected', -1), "'-1' is not a whole number"),
+    (('--selected', 'some'), "'some' is not a whole number"),
+    (('--warmup', -1), '--warmup'),
+    (('--device', 'tpu'), 'must be cpu, cuda'),
+    (('--amp', 'fp16'), 'bf16 on the CPU'),
+    (('--config', 'nowhere.py'), 'nowhere.py'),
+    (('--efficiency', '--selected', 'auto'), 'needs a number'),
+    (('--efficiency', '--plot', 'out.png'), '--plot'),
+    (('--json', configs_folder()), 'is a folder')])
+def test_bad_arguments(args, message, capsys):
+    with pytest.raises(SystemExit):
+        benchmark(*args)
+    assert message in capsys.readouterr().err
+
+
+def test_no_cuda_row_without_cuda(capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    with pytest.raises(SystemExit):
+        benchmark('--device', 'cuda')
+    assert 'no CUDA device' in capsys.readouterr().err
+
+
+def test_too_many_categories_to_train_on(capsys):
+    assert benchmark('--train-categories', 9999, '--classes', 5) == 1
+    assert 'error: --train-categories 9999: the config' in capsys.readouterr().err
