@@ -14,7 +14,6 @@ from mmseg_dcpclip.models import TagValidation
 from mmseg_dcpclip.shipped import config_path
 
 CONFIG = config_path('dcpclip_mini_frozen')
-SEEN = 'model.tag_validation.seen=mini-seen'
 PICTURES = 6
 
 
@@ -29,9 +28,12 @@ def frozen():
 
 
 def measure(what, tmp_path, *options):
-    out = tmp_path / 'rows.json'
-    assert main(['measure', what, str(CONFIG), 'none', '--pictures', str(PICTURES),
-                 '--json', str(out), '--cfg-options', SEEN, *map(str, options)]) == 0
+    path, out = tmp_path / 'config.py', tmp_path / 'rows.json'
+    config = Config.fromfile(CONFIG)
+    config.model.tag_validation = dict(seen='mini-seen')
+    config.dump(path)
+    assert main(['measure', what, str(path), 'none', '--pictures', str(PICTURES),
+                 '--json', str(out), *map(str, options)]) == 0
     return json.loads(out.read_text())
 
 
@@ -97,6 +99,16 @@ def test_tag_validation_equals_the_metric(tmp_path, frozen, capsys):
     assert all(row['right_before'] + row['right_after'] <= row['renamed']
                <= row['regions'] for row in rows)
     assert 'regions of unseen' in ' '.join(capsys.readouterr().out.split())
+
+
+def test_a_hook_says_what_is_seen(tmp_path, capsys):
+    path = tmp_path / 'config.py'
+    config = Config.fromfile(CONFIG)
+    config.custom_hooks = [dict(type='TagValidationHook', seen='mini-seen')]
+    config.dump(path)
+    assert main(['measure', 'tags', str(path), 'none', '--pictures', '1', '--top-k',
+                 '1']) == 0
+    assert '1 pictures, 847 categories' in ' '.join(capsys.readouterr().out.split())
 
 
 def test_errors_equal_the_metric(tmp_path, frozen):

@@ -261,3 +261,44 @@ def test_selection_of_the_model(tmp_path):
     # one picture without the record: no half-known figure
     mixed = evaluate(metric, names, [*samples, sample(PRED, LABEL)])
     assert 'selection_recall' not in mixed and mixed['mIoU'] == 87.5
+
+
+def test_predictions_with_the_words_of_the_dataset_pass():
+    # mmseg's own names may have blanks, and names need not be unique
+    names = ('bag', 'bed ', 'bag', 'left  hand')
+    digest = Vocabulary(['bag', 'bed', 'bag|purse', 'left hand']).names_digest
+    samples = [sample(PRED, LABEL, names_digest=digest), sample(PRED, LABEL)]
+    for batch_size in (1, 2):
+        result = evaluate(OVIoUMetric(seen=None), names, samples, batch_size)
+        assert result['mIoU'] == 87.5
+
+
+@pytest.mark.parametrize('words, message', [
+    (Vocabulary.load('pascal_voc_20'),
+     r'3 of its 4 classes are unknown to the model \(a, b, c\); 19 of the 20 words of '
+     r'the model \(pascal_voc_20\) are no class there \(aeroplane, .*, \.\.\.\)\. '
+     r"Keep default_hooks\.vocabulary=dict\(type='VocabularyHook'\)"),
+    (Vocabulary(['cat', 'c', 'b', 'a']), 'the same in another order'),
+    (Vocabulary(['some', 'word']), r'4 classes \(a, b, c, cat\), and the model')])
+@pytest.mark.parametrize('format_only', [False, True])
+def test_predictions_with_other_words_are_refused(tmp_path, words, message,
+                                                  format_only):
+    metric = OVIoUMetric(seen=['cat', 'c', 'b', 'a'], format_only=format_only,
+                         output_dir=str(tmp_path))
+    own = sample(PRED, LABEL, names_digest=Vocabulary(['a', 'b', 'c', 'cat']
+                                                      ).names_digest)
+    other = sample(PRED, LABEL, 'b.jpg', names_digest=words.names_digest)
+    with pytest.raises(ValueError, match=message) as caught:
+        evaluate(metric, ('a', 'b', 'c', 'cat'), [own, other], batch_size=2)
+    assert 'the prediction of b.jpg was made with other words' in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_words_are_digested_once_per_list_of_classes(monkeypatch):
+    digested = []
+    monkeypatch.setattr('mmseg_dcpclip.evaluation.words.clean_names', lambda names: (
+        digested.append(names) or list(names)))
+    names = ('once', 'upon', 'a', 'time')
+    samples = [sample(PRED, LABEL, names_digest=Vocabulary(names).names_digest)] * 3
+    evaluate(OVIoUMetric(seen=None), names, samples)
+    assert digested == [names]

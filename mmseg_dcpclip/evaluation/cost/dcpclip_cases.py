@@ -8,7 +8,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from ...models import DCPCLIP, CLIPFeatures, Pairs
+from ...models import DCPCLIP, CLIPFeatures, Pairs, TextEmbeddings
 from ...models.segmentors.views import Views, make_views
 from ..efficiency import Job, multiply_adds
 from .bench import PICTURE, Bench, Case, make_row
@@ -30,8 +30,8 @@ def make_selection(model: DCPCLIP, asked: int | str, words: int) -> nn.Module:
     return FixedSelection(model.selection, min(asked, words))
 
 
-def segment(model: DCPCLIP, image: Tensor, words: RandomWords, selection: nn.Module
-            ) -> Views:
+def segment(model: DCPCLIP, image: Tensor, words: TextEmbeddings, selection: nn.Module
+            ) -> SegDataSample:
     """All that a picture goes through from pixels to the label map.
 
     Args:
@@ -41,25 +41,28 @@ def segment(model: DCPCLIP, image: Tensor, words: RandomWords, selection: nn.Mod
         selection: In place of its selection.
 
     Returns:
-        Views: What went through the network.
+        SegDataSample: With ``pred_sem_seg`` at ``PICTURE``.
     """
     views = make_views(image, **model.settings.views())
-    kept = model.encode_decode(views.images, text=words, selection=selection)
-    write_map(model, views, kept)
-    return views
+    return write_map(model, views, model.encode_decode(
+        views.images, text=words, selection=selection))
 
 
-def write_map(model: DCPCLIP, views: Views, kept: Logits) -> None:
-    """The label map of a picture at ``PICTURE``.
+def write_map(model: DCPCLIP, views: Views, kept: Logits) -> SegDataSample:
+    """The label map of a picture.
 
     Args:
         model: The model.
         views: Of one image.
         kept: The logits of all its views.
+
+    Returns:
+        SegDataSample: With ``pred_sem_seg`` at ``PICTURE``.
     """
     logits, pairs, _ = kept
     sample = SegDataSample(metainfo=dict(ori_shape=PICTURE))
     model.write_prediction(sample, logits, pairs, views, 0)
+    return sample
 
 
 def inference_cases(bench: Bench, classes: Sequence[int],
