@@ -1,5 +1,6 @@
 # make demo: set up, train the mini model, test it, segment a picture.
-# make test: set up, run the tests.     make lint: set up, run the linter.
+# make test: set up, run the tests.
+# make lint: set up, run linter and type checker.     make docs: build the site.
 # PYTHON=python3.12 picks another Python, MM=openmmlab OpenMMLab's own packages,
 # PIP_ARGS="..." is handed to pip.
 
@@ -15,10 +16,10 @@ VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/installed-$(MM)
 
-.PHONY: help demo test lint install clean
+.PHONY: help demo test lint docs install clean
 
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,5s/^# //p' Makefile
 
 install: $(INSTALLED)
 
@@ -53,13 +54,19 @@ $(INSTALLED): setup.cfg setup.py
 	@touch $(INSTALLED)
 
 demo: $(INSTALLED)
-	@$(PY) tools/demo.py
+	@$(PY) -m mmseg_dcpclip.cli demo
 
 test: $(INSTALLED)
 	@$(PY) -m pytest tests
 
 lint: $(INSTALLED)
 	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+
+docs: $(INSTALLED)
+	@$(PY) -m pip install --quiet $(PIP_ARGS) -e ".[docs]"
+	@$(PY) -m mkdocs build --quiet
+	@echo "open site/index.html"
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build site *.egg-info

@@ -19,7 +19,7 @@ from mmengine.hooks import Hook  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
-from mmseg_dcpclip.engine import prepare_cpu  # noqa: E402
+from mmseg_dcpclip.engine import end_processes, prepare_cpu  # noqa: E402
 
 STEPS = 3
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='LoadWideAnnotations'),
@@ -61,10 +61,7 @@ def main() -> None:
     runner.train()
     if is_main_process():
         out.write_text(json.dumps(record.losses))
-    if torch.distributed.is_initialized():
-        # A process that just ends may take the other one's connections with it.
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
+    end_processes()
 
 
 if __name__ == '__main__':

@@ -49,6 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Test; the status is 1 where no benchmark is there."""
+    status = _test(args)
+    from ..engine import end_processes
+    end_processes()
+    return status
+
+
+def _test(args: argparse.Namespace) -> int:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     weights = checkpoint_of(args.checkpoint)
     if weights and '://' not in weights and not Path(weights).is_file():

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from mmengine.runner import Runner, find_latest_checkpoint
 
     from ..apis.checkpoints import naming
-    from ..engine import prepare_cpu, use_amp
+    from ..engine import end_processes, prepare_cpu, use_amp
     config.launcher = args.launcher
     config.work_dir = (args.work_dir or config.get('work_dir')
                        or os.path.join('work_dirs', args.config.stem))
@@ -47,4 +47,5 @@ def run(args: argparse.Namespace) -> int:
         weights = find_latest_checkpoint(config.work_dir)
     with naming(weights):
         Runner.from_cfg(config).train()
+    end_processes()
     return 0

@@ -33,6 +33,16 @@ def prepare_cpu(config: Config) -> None:
         torch.distributed.init_process_group('gloo')
 
 
+def end_processes() -> None:
+    """Leave the group of processes in order, where there is one.
+
+    A process that just ends may take the others' connections with it, and they abort.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
 def use_amp(config: Config) -> None:
     """Train in mixed precision, float16 with CUDA and bfloat16 without.
 

@@ -61,9 +61,9 @@ def test_pictures_without_labels_are_left_out():
     first, second = toy_samples([(32, 32), (48, 32)]), toy_samples([(32, 32)], seed=1)
     first['data_samples'][0].gt_sem_seg.data.fill_(255)
     loader = ToyLoader(first, second)
-    sizes = [tuple(image.shape[2:]) for image, _, label in labelled_pictures(
-        model, loader) if label.shape == image.shape[2:]]
-    assert sizes == [(48, 32), (32, 32)]
+    found = list(labelled_pictures(model, loader))
+    assert [tuple(label.shape) for _, _, label in found] == [(48, 32), (32, 32)]
+    assert all(image.shape == (1, 3, *label.shape) for image, _, label in found)
     assert len(list(labelled_pictures(model, loader, 1))) == 1
     for sample in (*first['data_samples'], *second['data_samples']):
         sample.gt_sem_seg.data.fill_(255)
