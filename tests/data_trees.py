@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from mmseg_dcpclip.preparation import Job, convert_png, remap_table
+from mmseg_dcpclip.preparation import FileJob, convert_png, remap_table
 from mmseg_dcpclip.vocabulary import pascal_context_val_ids, read_label_set
 
 VOC_COLORS = [(37 * i % 256, 91 * i % 256, 153 * i % 256) for i in range(256)]
@@ -78,7 +78,7 @@ def make_coco_stuff_tree(root: Path,
             if convert:
                 target = root / 'annotations' / split / f'{stem}_labelTrainIds.png'
                 target.parent.mkdir(parents=True, exist_ok=True)
-                convert_png(Job(raw, (target, )), table)
+                convert_png(FileJob(raw, (target, )), table)
     return root
 
 

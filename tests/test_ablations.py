@@ -162,7 +162,7 @@ def test_both_worlds_switch_the_same():
 @pytest.mark.parametrize('world', tables.WORLDS)
 def test_rows_that_share_a_training_differ_in_tag_validation_only(world):
     for name, trained in tables.SAME_TRAINING.items():
-        one, other = (Config.fromfile(tables.config_path(n, world, FOLDER)).to_dict()
+        one, other = (Config.fromfile(tables.table_config(n, world, FOLDER)).to_dict()
                       for n in (name, trained))
         validations = [c['model'].pop('tag_validation') for c in (one, other)]
         assert validations[0] is None and set(validations[1]) == {'seen', 'top_k'}

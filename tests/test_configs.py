@@ -1,5 +1,6 @@
 """Every config builds, from any folder, without network or data."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,20 @@ def test_size_of_the_models():
     assert 9 < own['vitb16'] < 10
     clip = sizes['vitb16']['total'] / 1e6 - own['vitb16']
     assert clip == pytest.approx(149.62, abs=0.01)
+
+
+def test_checkpoints_of_version_0_1_still_load():
+    """Names, shapes and types of all weights are those of that version."""
+    known = {'dcpclip_mini': '01fc92dbb794b729', 'dcpclip_mini_frozen':
+             '2ec54241be04bbe3', 'dcpclip_vitb16_coco': '4e9bfb3c27930ddd',
+             'dcpclip_vitl14_coco': 'b95abe09ec521f49'}
+    for name, digest in known.items():
+        with torch.device('meta'):
+            state = MODELS.build(Config.fromfile(FOLDER / f'{name}.py').model
+                                 ).state_dict()
+        text = '\n'.join(f'{key} {tuple(value.shape)} {value.dtype}'
+                         for key, value in sorted(state.items()))
+        assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest, name
 
 
 def test_real_configs_fit_their_clip():

@@ -43,7 +43,8 @@ SMALL = [
     'model.backbone.pretrained=None', 'model.backbone.out_indices=(1,3)',
     'model.text_encoder.model_name=mini-ViT-8', 'model.text_encoder.pretrained=None',
     "model.text_encoder.templates=['{}']", 'model.test_cfg.crop_size=(64,64)',
-    'model.test_cfg.stride=(64,64)', 'train_dataloader.num_workers=0',
+    'model.test_cfg.stride=(64,64)', 'model.backbone.input_size=(64,64)',
+    'train_dataloader.num_workers=0',
     'train_dataloader.persistent_workers=False', 'val_dataloader.num_workers=0',
     'val_dataloader.persistent_workers=False', 'test_dataloader.num_workers=0',
     'test_dataloader.persistent_workers=False', 'log_level=ERROR']

@@ -6,16 +6,16 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.runner import Runner
-from torch import nn
 from torch.utils.data import DataLoader
 
 from ..datasets import dataset_vocabulary
+from ..models import DCPCLIP
 from .predictor import Predictor
 
 
 def open_test_set(config: str | Path | Config, checkpoint: str | Path | None,
                   device: str = 'cpu', options: Mapping | None = None
-                  ) -> tuple[nn.Module, DataLoader]:
+                  ) -> tuple[DCPCLIP, DataLoader]:
     """Build the model and the test loader of a config.
 
     Args:

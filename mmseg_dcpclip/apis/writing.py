@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..datasets.labels import write_atomic, write_label
+from ..datasets.labels import write_label
+from ..files import write_atomic
 
 
 def write_prediction(folder: Path, stem: str, seg_map: np.ndarray, drawn: Image.Image,

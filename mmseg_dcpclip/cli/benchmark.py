@@ -74,9 +74,9 @@ def run(args: argparse.Namespace) -> int:
     import torch
     from mmengine.registry import init_default_scope
 
-    from ..datasets.labels import write_json
     from ..evaluation.cost.measuring import NOTES
     from ..evaluation.efficiency import describe_machine
+    from ..files import write_json
     if args.threads:
         torch.set_num_threads(args.threads)
     init_default_scope('mmseg')
@@ -142,7 +142,7 @@ def _rows(args: argparse.Namespace) -> dict:
         cases += cost.inference_cases(bench, args.classes, args.selected, args.phases)
     if 'san' in args.models:
         cases += cost.san_cases(bench, args.classes, args.phases, args.san_max_classes)
-    rows, reference = cost.measure(bench, cases)
+    rows, reference = cost.measure_cases(bench, cases)
     return dict(config=path.name, open_clip_seconds=reference, rows=rows)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..vocabulary import LABEL_SETS
-from .common import add_data_root, positive, say
+from .common import add_data_root, add_subcommand, positive, say
 
 if TYPE_CHECKING:
     from ..preparation import Conversion, Report
@@ -62,12 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands and their arguments."""
     commands = parser.add_subparsers(metavar='COMMAND', required=True)
     _add_check(commands, parser)
-    convert = _add_command(commands, parser, 'convert', 'convert raw labels', CONVERT)
+    convert = add_subcommand(commands, parser, 'convert', 'convert raw labels', CONVERT)
     datasets = convert.add_subparsers(metavar='DATASET', required=True)
     _add_coco_stuff(datasets, parser)
     _add_ade20k_847(datasets, parser)
     _add_pascal_context(datasets, parser)
-    speed = _add_command(commands, parser, 'speed', 'measure how fast labels are '
+    speed = add_subcommand(commands, parser, 'speed', 'measure how fast labels are '
                          'converted', SPEED, _speed)
     speed.add_argument('--images', type=positive, default=300, metavar='N',
                        help='number of labels (default: 300)')
@@ -77,19 +77,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do what the subcommand says."""
     return args.action(args)
-
-
-def _add_command(commands: Commands, parent: argparse.ArgumentParser, name: str,
-                 text: str, description: str, action: Action | None = None
-                 ) -> argparse.ArgumentParser:
-    """Add a subcommand; ``args.refuse`` is its ``parser.error``."""
-    parser = commands.add_parser(name, help=text, description=description,
-                                 formatter_class=parent.formatter_class)
-    parser.set_defaults(action=action, refuse=parser.error)
-    # The same as of `dcpclip data`, so that it can stand behind the subcommand, too.
-    parser.add_argument('--debug', action='store_true', default=argparse.SUPPRESS,
-                        help='show where an error came from')
-    return parser
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
@@ -103,7 +90,7 @@ def _add_histogram(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_check(commands: Commands, parent: argparse.ArgumentParser) -> None:
-    parser = _add_command(commands, parent, 'check', 'tell what is there, what is '
+    parser = add_subcommand(commands, parent, 'check', 'tell what is there, what is '
                           'missing and what to run next', CHECK, _check)
     parser.add_argument('names', nargs='*', metavar='NAME',
                         help=f'of {", ".join(LABEL_SETS)} (default: all)')
@@ -118,7 +105,7 @@ def _add_converter(commands: Commands, parent: argparse.ArgumentParser, name: st
                    text: str, description: str, action: Action
                    ) -> argparse.ArgumentParser:
     """Add a converter with the arguments that all converters share."""
-    parser = _add_command(commands, parent, name, text, description, action)
+    parser = add_subcommand(commands, parent, name, text, description, action)
     parser.add_argument('--check', action='store_true',
                         help='check what was written instead')
     _add_workers(parser)

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         results[name] = folder / 'benchmarks.json'
     table = out / 'benchmarks.md'
     header, rows = demo.compare(results)
-    table.write_text(demo.markdown(header, rows), encoding='utf-8')
+    table.write_text(demo.markdown_table(header, rows), encoding='utf-8')
     print_table(header, rows, 'Percent; mIoU, seen, unseen by the GT-present rule')
 
     say('3/3 segmenting a picture with words given on the command line')

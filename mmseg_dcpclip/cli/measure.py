@@ -137,6 +137,6 @@ def _title(rows: list[dict], model: Any) -> str:
 def _keep(rows: list[dict], args: argparse.Namespace) -> int:
     """Write the rows if a file was named."""
     if args.json is not None:
-        from ..datasets.labels import write_json
+        from ..files import write_json
         write_json(args.json, rows)
     return 0

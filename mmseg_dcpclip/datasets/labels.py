@@ -1,16 +1,14 @@
 """Label maps on disk and in memory, right for any number of classes."""
 
 import io
-import json
-import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from ..files import write_atomic
+
 WIDE_IGNORE = 65535
-# Ending of files that are being written.
-TEMPORARY = '.tmp'
 
 
 def check_ignore_index(ignore_index: int, num_classes: int) -> None:
@@ -105,26 +103,3 @@ def write_label(path: str | Path, label: np.ndarray, wide: bool) -> None:
     Image.fromarray(label.astype(dtype)).save(
         content, format='PNG', compress_level=1)
     write_atomic(path, content.getvalue())
-
-
-def write_atomic(path: str | Path, content: bytes) -> None:
-    """Write a file through a temporary one in the same folder."""
-    path = Path(path)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}{TEMPORARY}')
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: str | Path, content: object, **options) -> None:
-    """Write JSON as :func:`write_atomic` does, in a folder that is made if need be.
-
-    Args:
-        path: The file.
-        content: Plain types.
-        **options: Of ``json.dumps``.
-    """
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, json.dumps(content, indent=1, **options).encode('utf-8'))

@@ -13,8 +13,8 @@ from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from ..datasets.labels import write_json
 from ..datasets.open_vocab import MissingDataError
+from ..files import write_json
 
 # The five benchmarks; each has a dataset config of that name.
 BENCHMARKS = ('ade20k_847', 'pascal_context_459', 'ade20k_150', 'pascal_context_59',

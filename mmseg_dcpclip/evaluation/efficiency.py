@@ -23,7 +23,7 @@ def _nothing() -> None:
 
 
 @dataclass
-class Job:
+class TimedCall:
     """Something to be timed.
 
     Attributes:
@@ -40,7 +40,7 @@ def synchronize(device: str | torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def measure_times(jobs: Sequence[Job], repeats: int, warmup: int = 1,
+def measure_times(jobs: Sequence[TimedCall], repeats: int, warmup: int = 1,
                   device: str | torch.device = 'cpu') -> list[list[float]]:
     """Time jobs in turn, so that a slow phase of the machine hits all of them alike.
 

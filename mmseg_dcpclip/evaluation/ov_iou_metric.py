@@ -13,9 +13,9 @@ from prettytable import PrettyTable
 from ..datasets.labels import (
     check_ignore_index,
     check_label_ids,
-    write_json,
     write_label,
 )
+from ..files import write_json
 from ..vocabulary import Vocabulary, Words, digest_of, match_names
 from .scores import class_scores, count_pixels, summarize
 from .words import check_predictions

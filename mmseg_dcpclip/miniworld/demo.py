@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..apis import Predictor, draw_overlay
 from ..apis.checkpoints import read_checkpoint
-from ..datasets.labels import write_atomic
+from ..files import write_atomic
 from ..vocabulary import Vocabulary
 from .draw import draw_picture
 from .splits import BENCHMARKS, SEEN
@@ -57,7 +57,7 @@ def compare(results: Mapping[str, Path]) -> tuple[list[str], list[list[str]]]:
     return ['benchmark', 'model', *SCORES], rows
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown."""
     return ''.join(f'| {" | ".join(line)} |\n'
                    for line in (header, ['---'] * len(header), *rows))

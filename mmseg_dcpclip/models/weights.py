@@ -90,8 +90,8 @@ def fit_weights(own: Mapping[str, Tensor], checkpoint: Mapping, *,
     if problems:
         raise WeightsError(
             f'this checkpoint belongs to another model: of the {len(own)} weights '
-            f'{"; ".join(problems)}. It holds {describe(state)}: use the config that '
-            'it was trained with. To start single parts from it, give these '
+            f'{"; ".join(problems)}. It holds {describe_weights(state)}: use the '
+            'config that it was trained with. To start parts from it, give these '
             "init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.')")
     weights = {key: state[key] for key in own}
     broken = [key for key, value in weights.items()
@@ -134,7 +134,7 @@ class AllWeightsMixin(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def describe(state: Mapping[str, Tensor]) -> str:
+def describe_weights(state: Mapping[str, Tensor]) -> str:
     """What a state dict holds, as far as it is one of a DCPCLIP."""
     facts = []
     patch = state.get('backbone.visual.conv1.weight')

@@ -6,12 +6,19 @@ The raw data is only read, and nothing is downloaded. Results are returned; the 
 
 from . import ade20k_847, coco_stuff, pascal_context
 from .checking import PUBLISHED, Report, check_split, write_histogram
-from .conversion import Conversion, Job, convert_all, convert_png, remap, remap_table
+from .conversion import (
+    Conversion,
+    FileJob,
+    convert_all,
+    convert_png,
+    remap,
+    remap_table,
+)
 from .recipes import PREPARATIONS, Preparation, check_dataset, next_steps
 from .speed import measure_speed
 
 __all__ = [
-    'PREPARATIONS', 'PUBLISHED', 'Conversion', 'Job', 'Preparation', 'Report',
+    'PREPARATIONS', 'PUBLISHED', 'Conversion', 'FileJob', 'Preparation', 'Report',
     'ade20k_847', 'check_dataset', 'check_split', 'coco_stuff', 'convert_all',
     'convert_png', 'measure_speed', 'next_steps', 'pascal_context', 'remap',
     'remap_table', 'write_histogram'

@@ -11,10 +11,11 @@ import numpy as np
 from PIL import Image
 
 from ..datasets import ADE20K847Dataset
-from ..datasets.labels import WIDE_IGNORE, write_atomic, write_label
+from ..datasets.labels import WIDE_IGNORE, write_label
+from ..files import write_atomic
 from ..vocabulary import read_label_set
 from .checking import PUBLISHED, Report, check_split
-from .conversion import Conversion, Job, convert_all, remap, remap_table
+from .conversion import Conversion, FileJob, convert_all, remap, remap_table
 
 RAW_FOLDER = 'images/ADE/validation'
 IMAGES, LABELS = 'images/validation', 'annotations/validation'
@@ -54,7 +55,7 @@ def short_side_512(height: int, width: int) -> tuple[int, int]:
     return round(height * scale), round(width * scale)
 
 
-def convert_picture(job: Job, table: np.ndarray) -> None:
+def convert_picture(job: FileJob, table: np.ndarray) -> None:
     """Convert one picture (.jpg) of ADE20K full and its ``*_seg.png``.
 
     Where the short side is over 512 the picture (bilinear) and the label (nearest)
@@ -86,7 +87,7 @@ def convert_picture(job: Job, table: np.ndarray) -> None:
     write_label(job.targets[1], label, wide=True)
 
 
-def make_jobs(raw: Path, out: Path) -> list[Job]:
+def make_jobs(raw: Path, out: Path) -> list[FileJob]:
     """List the raw pictures and what they become.
 
     Args:
@@ -94,7 +95,7 @@ def make_jobs(raw: Path, out: Path) -> list[Job]:
         out: Folder of the new dataset.
 
     Returns:
-        list[Job]: One job per picture.
+        list[FileJob]: One job per picture.
 
     Raises:
         FileNotFoundError: No picture is found below ``raw``.
@@ -105,7 +106,7 @@ def make_jobs(raw: Path, out: Path) -> list[Job]:
             f'no *.jpg under {raw / RAW_FOLDER}; give the folder '
             'ADE20K_2021_17_01 of the full ADE20K download')
     return [
-        Job(path, (out / IMAGES / path.name, out / LABELS / f'{path.stem}.png'))
+        FileJob(path, (out / IMAGES / path.name, out / LABELS / f'{path.stem}.png'))
         for path in sources
     ]
 

@@ -10,7 +10,7 @@ from mmseg.datasets import BaseSegDataset
 from PIL import Image, ImageOps
 
 from ..datasets import LoadWideAnnotations
-from ..datasets.labels import write_json
+from ..files import write_json
 from .parallel import map_files
 
 # Images per split as published.

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..datasets import COCOStuff171Dataset
 from ..vocabulary import read_label_set
 from .checking import PUBLISHED, Report, check_split
-from .conversion import Conversion, Job, convert_all, convert_png, remap_table
+from .conversion import Conversion, FileJob, convert_all, convert_png, remap_table
 
 SUFFIX = '_labelTrainIds.png'
 SPLITS = ('train', 'val')
@@ -18,7 +18,7 @@ SPLITS = ('train', 'val')
 RAW_FOLDERS = ('stuffthingmaps_trainval2017', 'stuffthingmaps', 'annotations', '.')
 
 
-def make_jobs(root: Path, out: Path, split: str) -> list[Job]:
+def make_jobs(root: Path, out: Path, split: str) -> list[FileJob]:
     """List the raw labels of a split and what they become.
 
     Args:
@@ -27,7 +27,7 @@ def make_jobs(root: Path, out: Path, split: str) -> list[Job]:
         split: 'train' or 'val'.
 
     Returns:
-        list[Job]: One job per raw label.
+        list[FileJob]: One job per raw label.
 
     Raises:
         FileNotFoundError: No raw label is found below ``root``.
@@ -37,7 +37,7 @@ def make_jobs(root: Path, out: Path, split: str) -> list[Job]:
         sources = [path for path in sources if not path.name.endswith(SUFFIX)]
         if sources:
             return [
-                Job(path, (out / f'{split}2017' / f'{path.stem}{SUFFIX}', ))
+                FileJob(path, (out / f'{split}2017' / f'{path.stem}{SUFFIX}', ))
                 for path in sources
             ]
     raise FileNotFoundError(

@@ -15,11 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..datasets.labels import TEMPORARY, decode_label, write_label
+from ..datasets.labels import decode_label, write_label
+from ..files import TEMPORARY
 from .parallel import map_files
 
 
-class Job(NamedTuple):
+class FileJob(NamedTuple):
     """One raw file and the files to make from it.
 
     Attributes:
@@ -88,7 +89,7 @@ def remap(label: np.ndarray, table: np.ndarray, path: Path) -> np.ndarray:
     return np.take(table, label, mode='clip')
 
 
-def convert_png(job: Job, table: np.ndarray) -> None:
+def convert_png(job: FileJob, table: np.ndarray) -> None:
     """Remap one label PNG into an 8-bit one.
 
     Args:
@@ -102,8 +103,8 @@ def convert_png(job: Job, table: np.ndarray) -> None:
     write_label(job.targets[0], remap(raw, table, job.source), wide=False)
 
 
-def convert_all(convert: Callable[[Job], None],
-                jobs: Sequence[Job],
+def convert_all(convert: Callable[[FileJob], None],
+                jobs: Sequence[FileJob],
                 workers: int | None = None,
                 title: str = '') -> Conversion:
     """Run the jobs whose targets are not all there yet.
@@ -127,7 +128,7 @@ def convert_all(convert: Callable[[Job], None],
     return Conversion(title, len(jobs), done_before, [m for m in messages if m])
 
 
-def _guarded(convert: Callable[[Job], None], job: Job) -> str | None:
+def _guarded(convert: Callable[[FileJob], None], job: FileJob) -> str | None:
     """Convert one job; a bad file becomes a message, not the end of the run."""
     try:
         convert(job)

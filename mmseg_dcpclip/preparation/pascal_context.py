@@ -14,10 +14,11 @@ from mmseg.datasets import BaseSegDataset
 from scipy.io import loadmat
 
 from ..datasets import PascalContext59Dataset, PascalContext459Dataset
-from ..datasets.labels import WIDE_IGNORE, write_atomic, write_label
+from ..datasets.labels import WIDE_IGNORE, write_label
+from ..files import write_atomic
 from ..vocabulary import pascal_context_val_ids, read_label_set
 from .checking import PUBLISHED, Report, check_split
-from .conversion import Conversion, Job, convert_all, remap, remap_table
+from .conversion import Conversion, FileJob, convert_all, remap, remap_table
 
 NUM_VALUES = 460
 SPLIT_FILE = 'ImageSets/PascalContext/val.txt'
@@ -70,7 +71,7 @@ def read_label_map(path: Path) -> np.ndarray:
     return maps['LabelMap'].astype(np.int32)
 
 
-def convert_mat(job: Job, tables: Sequence[tuple[np.ndarray, bool]]) -> None:
+def convert_mat(job: FileJob, tables: Sequence[tuple[np.ndarray, bool]]) -> None:
     """Remap one LabelMap into several PNGs.
 
     Args:
@@ -85,7 +86,7 @@ def convert_mat(job: Job, tables: Sequence[tuple[np.ndarray, bool]]) -> None:
         write_label(target, remap(raw, table, job.source), wide)
 
 
-def make_jobs(mats: Path, root: Path) -> list[Job]:
+def make_jobs(mats: Path, root: Path) -> list[FileJob]:
     """List the val ids whose .mat is there and what they become.
 
     Args:
@@ -93,7 +94,7 @@ def make_jobs(mats: Path, root: Path) -> list[Job]:
         root: The folder VOC2010.
 
     Returns:
-        list[Job]: One job per id.
+        list[FileJob]: One job per id.
 
     Raises:
         FileNotFoundError: No .mat of a val image is found.
@@ -106,7 +107,7 @@ def make_jobs(mats: Path, root: Path) -> list[Job]:
             'Pascal Context, and give its folder trainval by --mats')
     folders = [root / form.folder for form in SETS.values()]
     return [
-        Job(mats / f'{image_id}.mat',
+        FileJob(mats / f'{image_id}.mat',
             tuple(folder / f'{image_id}.png' for folder in folders))
         for image_id in ids
     ]

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from ..vocabulary import read_label_set
-from .conversion import Job, convert_all, convert_png, remap_table
+from .conversion import FileJob, convert_all, convert_png, remap_table
 
 
 def draw_label(rng: np.random.Generator, source_ids: Sequence[int]) -> np.ndarray:
@@ -52,18 +52,18 @@ def measure_speed(images: int = 300, workers: int | None = None) -> dict[str, fl
     return {'bare loop, one process': images / bare, 'converter': images / converted}
 
 
-def _bare_loop(jobs: Sequence[Job]) -> None:
+def _bare_loop(jobs: Sequence[FileJob]) -> None:
     """Decode the labels and encode them again, without looking at them."""
     for job in jobs:
         label = np.array(Image.open(job.source))
         Image.fromarray(label).save(job.targets[0], compress_level=1)
 
 
-def _seconds(run: Callable[[Sequence[Job]], object], sources: Sequence[Path],
+def _seconds(run: Callable[[Sequence[FileJob]], object], sources: Sequence[Path],
              target: Path) -> float:
     """Seconds that a run of all sources into a new folder takes."""
     target.mkdir()
-    jobs = [Job(source, (target / source.name, )) for source in sources]
+    jobs = [FileJob(source, (target / source.name, )) for source in sources]
     start = time.perf_counter()
     run(jobs)
     return time.perf_counter() - start

@@ -7,9 +7,9 @@ import sys
 import torch
 
 from ..shipped import configs_folder
-from .plan import Job, Plan, test_roots
+from .plan import Plan, Run, test_roots
 from .settings import TOTAL_BATCH, Settings
-from .tables import FULL, config_path
+from .tables import FULL, table_config
 
 CHECKPOINTS = 20  # written in the course of a training
 PORT = 29500  # of the processes of one run, unless the environment has another
@@ -35,10 +35,10 @@ def _shared(settings: Settings, slot: int, name: str, *words: str) -> list[str]:
 
 
 def _config(settings: Settings, name: str) -> str:
-    return str(config_path(name, settings.world, configs_folder()))
+    return str(table_config(name, settings.world, configs_folder()))
 
 
-def train_command(settings: Settings, job: Job, slot: int = 0) -> list[str]:
+def train_command(settings: Settings, job: Run, slot: int = 0) -> list[str]:
     """Trains, or goes on from the last checkpoint.
 
     Args:
@@ -59,7 +59,7 @@ def train_command(settings: Settings, job: Job, slot: int = 0) -> list[str]:
         *job.options)
 
 
-def test_command(settings: Settings, job: Job, name: str, slot: int = 0) -> list[str]:
+def test_command(settings: Settings, job: Run, name: str, slot: int = 0) -> list[str]:
     """Tests on all benchmarks.
 
     Args:

@@ -10,8 +10,8 @@ from mmengine.config import Config
 from ..evaluation.benchmarks import collect_benchmarks
 from ..shipped import configs_folder
 from .paper import make_table
-from .settings import Settings, digest_of, read_config, read_json, scaled_schedule
-from .tables import WORLDS, config_path, training_of
+from .settings import Settings, read_config, read_json, scaled_schedule, settings_digest
+from .tables import WORLDS, table_config, training_of
 
 # What decides the weights that come out, besides the seed, ...
 TRAINING_KEYS = ('model', 'train_dataloader', 'optim_wrapper', 'param_scheduler',
@@ -21,7 +21,7 @@ TEST_ONLY = ('test_cfg', 'tag_validation')
 
 
 @dataclass
-class Job:
+class Run:
     """One training with one seed, and the tests of what comes out.
 
     Attributes:
@@ -92,7 +92,7 @@ class Plan:
         self.tables = [make_table(number, settings.world)
                        for number in sorted(set(settings.tables))]
         self.notices: list[str] = []
-        self.jobs: list[Job] = []
+        self.jobs: list[Run] = []
         self.training_settings: dict[Path, dict] = {}
         # Table II is computed without any training.
         for name in dict.fromkeys(name for table in self.tables if table.number != 2
@@ -114,7 +114,7 @@ class Plan:
             options: key=value.
         """
         return read_config(
-            config_path(name, self.settings.world, configs_folder()), options)
+            table_config(name, self.settings.world, configs_folder()), options)
 
     def _options(self, name: str) -> list[str]:
         options = []
@@ -136,22 +136,22 @@ class Plan:
             self.jobs += same
         settings = self._test_settings(name, same[0].options)
         for job in same:
-            job.tests[name] = digest_of([settings, job.digest])
+            job.tests[name] = settings_digest([settings, job.digest])
 
-    def _new_jobs(self, name: str, needs_training: bool) -> list[Job]:
+    def _new_jobs(self, name: str, needs_training: bool) -> list[Run]:
         options = self._options(name)
         config = self.load(name, options)
         plain = config.to_dict()
         settings = {key: plain.get(key) for key in TRAINING_KEYS}
         settings['model'] = {key: value for key, value in plain['model'].items()
                              if key not in TEST_ONLY}
-        digest = digest_of(settings)
+        digest = settings_digest(settings)
         folder = self.settings.out / 'runs' / f'{name}-{digest[:8]}'
         self._look_for_other_settings(name, folder, settings)
         self.training_settings[folder] = settings
         seeds = self.settings.seeds if needs_training else self.settings.seeds[:1]
         iters = config.train_cfg.max_iters if needs_training else 0
-        return [Job(name, seed, folder / f'seed{seed}', options, digest, iters)
+        return [Run(name, seed, folder / f'seed{seed}', options, digest, iters)
                 for seed in dict.fromkeys(seeds)]
 
     def _look_for_other_settings(self, name: str, folder: Path, settings: dict) -> None:

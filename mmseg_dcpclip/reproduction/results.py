@@ -4,9 +4,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from ..datasets.labels import write_atomic, write_json
+from ..files import write_atomic, write_json
 from .layout import markdown
-from .plan import Job, Plan
+from .plan import Plan, Run
 from .report import Records, measure, report
 from .settings import read_json
 from .tables import FULL, WORLDS, Table
@@ -15,7 +15,7 @@ EFFICIENCY_NOTE = ('GFLOPs: 1e9 multiply-adds. Learnable: counted the paper\'s w
                    'with q and v of both CLIP towers.')
 
 
-def _record(job: Job, name: str) -> dict[str, Any]:
+def _record(job: Run, name: str) -> dict[str, Any]:
     """Of a training and its test with a configuration."""
     folder = job.folder / f'test-{name}'
     # Only what was tested has scores, and costs, in the same order.

@@ -99,7 +99,7 @@ def scaled_schedule(config: Config, iters: int) -> list[str]:
     return options
 
 
-def digest_of(settings: object) -> str:
+def settings_digest(settings: object) -> str:
     """Hex digest of plain settings, the same whatever the order of keys."""
     text = json.dumps(settings, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

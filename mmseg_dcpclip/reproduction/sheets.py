@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .tables import FULL, WORLDS, config_path, training_of
+from .tables import FULL, WORLDS, table_config, training_of
 
 # By heading the configuration of each column, behind the image and the ground truth.
 COLUMNS = dict(
@@ -59,7 +59,7 @@ def find_models(sheet: str, world: str, work_dir: Path, seed: int, configs: Path
     Raises:
         ValueError: One was not trained.
     """
-    return {heading: (config_path(name, world, configs),
+    return {heading: (table_config(name, world, configs),
                       str(find_checkpoint(name, world, work_dir, seed)))
             for heading, name in COLUMNS[sheet].items()}
 

@@ -1,6 +1,6 @@
 """What a table of the paper is made of, and the configurations that its rows need.
 
-A configuration has one name in both worlds, see :func:`config_path`: the real one
+A configuration has one name in both worlds, see :func:`table_config`: the real one
 (COCO-Stuff and the five benchmarks) and the small drawn one.
 """
 
@@ -123,7 +123,7 @@ def training_of(config: str) -> str | None:
     return None if config in NOT_TRAINED else SAME_TRAINING.get(config, config)
 
 
-def config_path(config: str, world: str, configs: Path) -> Path:
+def table_config(config: str, world: str, configs: Path) -> Path:
     """File of a configuration.
 
     Args:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
-from ..datasets.labels import write_json
+from ..files import write_json
 from ..shipped import PACKAGE
 from . import commands
-from .plan import Job, Plan
-from .settings import Settings, digest_of, read_json
+from .plan import Plan, Run
+from .settings import Settings, read_json, settings_digest
 from .tables import FULL
 
 
@@ -103,7 +103,7 @@ class Workers:
         """Compute the figures of Table II, unless they are there for this model."""
         out = self.settings.out
         command = commands.efficiency_command(self.settings)
-        digest = digest_of([self.plan.load(FULL).model.to_dict(), command])
+        digest = settings_digest([self.plan.load(FULL).model.to_dict(), command])
         record, figures = out / 'efficiency-record.json', out / 'efficiency.json'
         if figures.is_file() and read_json(record).get('digest') == digest:
             return
@@ -122,7 +122,7 @@ class Workers:
             for process in self._processes:
                 end(process)
 
-    def _job(self, job: Job) -> None:
+    def _job(self, job: Run) -> None:
         slot = self._slots.get()
         try:
             runs = job.folder.parent
@@ -135,7 +135,7 @@ class Workers:
         finally:
             self._slots.put(slot)
 
-    def _train(self, job: Job, slot: int) -> bool:
+    def _train(self, job: Run, slot: int) -> bool:
         """Train if need be; whether the weights are there."""
         if job.trained():
             return True
@@ -155,7 +155,7 @@ class Workers:
             checkpoint=job.checkpoint) | read_json(job.folder / 'train' / 'cost.json'))
         return True
 
-    def _test(self, job: Job, name: str, slot: int) -> None:
+    def _test(self, job: Run, name: str, slot: int) -> None:
         command = commands.test_command(self.settings, job, name, slot)
         folder = job.folder / f'test-{name}'
         for old in ('record.json', 'benchmarks.json', 'cost.json'):

@@ -7,14 +7,13 @@ from PIL import Image
 
 from mmseg_dcpclip.datasets import LoadWideAnnotations
 from mmseg_dcpclip.datasets.labels import (
-    TEMPORARY,
     check_ignore_index,
     check_label_ids,
     decode_label,
-    write_atomic,
     write_label,
 )
 from mmseg_dcpclip.datasets.loading import reduce_zero
+from mmseg_dcpclip.files import TEMPORARY, write_atomic
 
 WIDE = np.array([[0, 255, 256], [458, 846, 65535]])
 

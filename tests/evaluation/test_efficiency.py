@@ -5,7 +5,7 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 
 from mmseg_dcpclip.evaluation.efficiency import (
-    Job,
+    TimedCall,
     count_parameters,
     measure_times,
     multiply_adds,
@@ -54,7 +54,7 @@ def test_multiply_adds(masked):
 
 def test_times_come_in_turn():
     seen = []
-    jobs = [Job(lambda i=i: seen.append(i), lambda i=i: seen.append(-i))
+    jobs = [TimedCall(lambda i=i: seen.append(i), lambda i=i: seen.append(-i))
             for i in (1, 2)]
     times = measure_times(jobs, repeats=3, warmup=1)
     assert seen == [-1, 1, -2, 2] * 4

@@ -23,7 +23,7 @@ def test_table_of_the_demo(tmp_path, capsys):
             dict(benchmarks=[dict(name='mini-20', scores=scores)])))
     header, rows = demo.compare(paths)
     print_table(header, rows)
-    lines = demo.markdown(header, rows).splitlines()
+    lines = demo.markdown_table(header, rows).splitlines()
     assert lines[2:] == ['| mini-20 | frozen CLIP | 10.00 | 1.00 | 2.00 | 3.00 |',
                          '| mini-20 | DCP-CLIP | 20.13 | 1.00 | 2.00 | 3.00 |']
     assert 'mini-20' in capsys.readouterr().out

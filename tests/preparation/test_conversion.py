@@ -8,7 +8,7 @@ from PIL import Image
 
 from mmseg_dcpclip.preparation import (
     Conversion,
-    Job,
+    FileJob,
     coco_stuff,
     convert_all,
     convert_png,
@@ -80,7 +80,7 @@ def test_missing_files_are_no_decoding_problem(tmp_path):
     for read in (read_ade20k_ids, read_label_map):
         with pytest.raises(FileNotFoundError):
             read(tmp_path / 'none')
-    job = Job(tmp_path / 'none.png', (tmp_path / 'out/none.png', ))
+    job = FileJob(tmp_path / 'none.png', (tmp_path / 'out/none.png', ))
     problems = convert_all(
         partial(convert_png, table=np.zeros(256, int)), [job], 1).problems
     assert len(problems) == 1 and 'none.png' in problems[0]

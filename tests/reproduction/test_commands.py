@@ -4,11 +4,11 @@ import sys
 from pathlib import Path
 
 from mmseg_dcpclip.reproduction import commands
-from mmseg_dcpclip.reproduction.plan import Job
+from mmseg_dcpclip.reproduction.plan import Run
 from mmseg_dcpclip.reproduction.settings import Settings
 from mmseg_dcpclip.shipped import config_path
 
-JOB = Job('full', 3, Path('out/seed3'), ['a=1'], 'digest', 600)
+JOB = Run('full', 3, Path('out/seed3'), ['a=1'], 'digest', 600)
 
 
 def test_one_process():

@@ -21,11 +21,11 @@ def test_every_row_has_a_config_and_every_config_a_row(world):
     used = set()
     for number in range(1, 8):
         for name in make_table(number, world).configs():
-            path = tables.config_path(name, world, CONFIGS)
+            path = tables.table_config(name, world, CONFIGS)
             assert path.is_file(), path
             used.add(path)
             trained = tables.training_of(name)
-            assert trained is None or tables.config_path(
+            assert trained is None or tables.table_config(
                 trained, world, CONFIGS).is_file()
     folder = CONFIGS / 'ablations' / tables.WORLDS[world].folder
     assert set(folder.glob('*.py')) <= used

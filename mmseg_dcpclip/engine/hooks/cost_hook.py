@@ -11,10 +11,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from ...datasets.labels import write_json
+from ...files import write_json
 
 
-def peak_memory() -> dict[str, float | str]:
+def process_memory() -> dict[str, float | str]:
     """Most memory so far: ``GiB``, and ``kind``, which memory that is."""
     if torch.cuda.is_available():
         return dict(GiB=torch.cuda.max_memory_allocated() / 2**30, kind='CUDA tensors')
@@ -70,14 +70,14 @@ class CostHook(Hook):
         hub.update_info('cost_seconds',
                         hub.get_info('cost_seconds', 0.0) + now - self._mark)
         hub.update_info('cost_GiB',
-                        max(hub.get_info('cost_GiB', 0.0), peak_memory()['GiB']))
+                        max(hub.get_info('cost_GiB', 0.0), process_memory()['GiB']))
         self._mark = now
 
     def after_train(self, runner: Runner) -> None:
         hub = runner.message_hub
         self._write(dict(
             iterations=runner.iter, seconds=hub.get_info('cost_seconds', 0.0),
-            GiB=hub.get_info('cost_GiB', 0.0), memory=peak_memory()['kind'],
+            GiB=hub.get_info('cost_GiB', 0.0), memory=process_memory()['kind'],
             device=torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU'
         ))
 
@@ -101,4 +101,4 @@ class CostHook(Hook):
         self.tests.append(dict(
             images=self._images, batch_size=runner.test_dataloader.batch_size,
             seconds_per_image=self._seconds / self._images if self._images else None))
-        self._write(dict(tests=self.tests) | peak_memory())
+        self._write(dict(tests=self.tests) | process_memory())

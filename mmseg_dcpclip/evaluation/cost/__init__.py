@@ -7,12 +7,12 @@ from .bench import Bench, Case, Conditions
 from .clip_cases import clip_cases
 from .dcpclip_cases import inference_cases, train_cases
 from .efficiency_row import efficiency_row
-from .measuring import measure
+from .measuring import measure_cases
 from .san_cases import san_cases
 from .stand_ins import FixedSelection, RandomWords, random_model
 
 __all__ = [
     'Bench', 'Case', 'Conditions', 'FixedSelection', 'RandomWords', 'clip_cases',
-    'efficiency_row', 'inference_cases', 'measure', 'random_model', 'san_cases',
+    'efficiency_row', 'inference_cases', 'measure_cases', 'random_model', 'san_cases',
     'train_cases'
 ]

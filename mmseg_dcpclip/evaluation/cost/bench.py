@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...models import DCPCLIP
 from ...models.clip.layers import freeze_all_but
-from ..efficiency import Job
+from ..efficiency import TimedCall
 
 Result = TypeVar('Result')
 NOT_RUN = 'not run'
@@ -48,7 +48,7 @@ class Case:
         parts: Multiply-adds of single parts, to be called after ``job.setup``.
     """
     row: dict
-    job: Job | None = None
+    job: TimedCall | None = None
     parts: Callable[[], dict[str, float]] | None = None
 
 

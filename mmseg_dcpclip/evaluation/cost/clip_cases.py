@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ...models import DCPCLIP
 from ...models.clip.loading import clip_config
-from ..efficiency import Job
+from ..efficiency import TimedCall
 from .bench import Bench, Case, make_row
 
 
@@ -26,10 +26,10 @@ def clip_cases(bench: Bench, phases: Sequence[str]) -> list[Case]:
             loss = backbone(bench.crop).patch.float().mean()
         loss.backward()
 
-    cases = [Case(make_row('clip', 'forward'), Job(
+    cases = [Case(make_row('clip', 'forward'), TimedCall(
         bench.inference(lambda: backbone(bench.crop)), bench.model.eval))]
     if 'train' in phases:
-        cases.append(Case(make_row('clip', 'train'), Job(step, bench.train_mode)))
+        cases.append(Case(make_row('clip', 'train'), TimedCall(step, bench.train_mode)))
     return cases
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...models import DCPCLIP, CLIPFeatures, Pairs, TextEmbeddings
 from ...models.segmentors.views import Views, make_views
-from ..efficiency import Job, multiply_adds
+from ..efficiency import TimedCall, multiply_adds
 from .bench import PICTURE, Bench, Case, make_row
 from .stand_ins import FixedSelection, RandomWords, random_words
 
@@ -105,12 +105,12 @@ def _inference_cases(bench: Bench, words: RandomWords, asked: int | str,
     cases = []
     if 'forward' in phases:
         cases.append(Case(
-            make_row('dcpclip', 'forward', **row), Job(encode_decode, model.eval),
+            make_row('dcpclip', 'forward', **row), TimedCall(encode_decode, model.eval),
             part_counter(bench, words, selection)))
     if 'postprocess' in phases:
         write = bench.inference(lambda: write_map(model, views, kept))
         cases.append(Case(
-            make_row('dcpclip', 'postprocess', **row), Job(write, model.eval)))
+            make_row('dcpclip', 'postprocess', **row), TimedCall(write, model.eval)))
     return cases
 
 
@@ -170,4 +170,4 @@ def _train_case(bench: Bench, words: RandomWords, number: int) -> Case:
 
     row = make_row('dcpclip', 'train', len(words.mean), number, selection='fixed',
                    words_memory_gb=words.nbytes / 1e9)
-    return Case(row, Job(step, bench.train_mode))
+    return Case(row, TimedCall(step, bench.train_mode))

@@ -4,7 +4,7 @@ from mmengine.config import Config
 
 from ...models.segmentors.views import make_views
 from ..efficiency import (
-    Job,
+    TimedCall,
     count_parameters,
     measure_times,
     multiply_adds,
@@ -48,7 +48,7 @@ def efficiency_row(name: str, config: Config, conditions: Conditions, selected: 
     selection = make_selection(model, selected, count)
     predict = bench.inference(lambda: segment(model, image, words, selection))
     predict()  # decides the selection
-    seconds = measure_times([Job(predict)], conditions.repeats, conditions.warmup,
+    seconds = measure_times([TimedCall(predict)], conditions.repeats, conditions.warmup,
                             conditions.device)[0]
     return dict(
         model=name, parts_m={k: v / 1e6 for k, v in numbers['parts'].items()},

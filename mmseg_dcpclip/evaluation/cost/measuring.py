@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ..efficiency import (
-    Job,
+    TimedCall,
     measure_times,
     multiply_adds,
     peak_memory,
@@ -32,7 +32,8 @@ NOTES = (
     'tag validation (a second look at the label map) is not part of any figure')
 
 
-def measure(bench: Bench, cases: Sequence[Case]) -> tuple[list[dict], dict | None]:
+def measure_cases(bench: Bench, cases: Sequence[Case]
+                  ) -> tuple[list[dict], dict | None]:
     """Measure all cases.
 
     Args:
@@ -64,24 +65,24 @@ def measure(bench: Bench, cases: Sequence[Case]) -> tuple[list[dict], dict | Non
     return rows, times[-1] if reference else None
 
 
-def _reference(bench: Bench) -> list[Job]:
+def _reference(bench: Bench) -> list[TimedCall]:
     """open_clip's own image tower as the only job, or none."""
     try:
         tower, crop = open_clip_tower(bench.model, bench.crop)
     except (TypeError, RuntimeError):  # a tower that another open_clip builds
         return []
-    return [Job(bench.inference(lambda: tower(crop)))]
+    return [TimedCall(bench.inference(lambda: tower(crop)))]
 
 
-def _times(bench: Bench, jobs: Sequence[Job]) -> list[dict[str, float]]:
+def _times(bench: Bench, jobs: Sequence[TimedCall]) -> list[dict[str, float]]:
     """Seconds of each job; they are timed in turn."""
     conditions = bench.conditions
     return [summarize_times(seconds) for seconds in measure_times(
         jobs, conditions.repeats, conditions.warmup, bench.device)]
 
 
-def _figures(case: Case, job: Job, seconds: dict[str, float], unit: float, device: str
-             ) -> dict:
+def _figures(case: Case, job: TimedCall, seconds: dict[str, float], unit: float,
+             device: str) -> dict:
     """What is known of a case that was timed.
 
     Args:

@@ -13,7 +13,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ..efficiency import Job
+from ..efficiency import TimedCall
 from .bench import NOT_RUN, PICTURE, Bench, Case, make_row
 
 SAN_CONFIG = 'configs/_base_/models/san_vit-b16.py'
@@ -98,7 +98,8 @@ def _san_case(bench: Bench, san: MultimodalEncoderDecoder, count: int, phase: st
     def postprocess() -> None:
         san.postprocess_result(logits.pop(), [SegDataSample(metainfo=meta)])
 
-    job = (Job(bench.inference(lambda: san.encode_decode(image, [dict(meta)])), words)
-           if phase == 'forward' else Job(bench.inference(postprocess), fill))
+    forward = bench.inference(lambda: san.encode_decode(image, [dict(meta)]))
+    job = (TimedCall(forward, words) if phase == 'forward'
+           else TimedCall(bench.inference(postprocess), fill))
     row = make_row('san', phase, count, words_memory_gb=table.numel() * 4 / 1e9)
     return Case(row, job)
