@@ -24,6 +24,8 @@ register()
 
 
 def __getattr__(name: str) -> object:
+    if name in ('Predictor', 'datasets', 'engine', 'evaluation', 'models'):
+        import_module('.quiet', __name__).import_mmseg()
     if name in ('datasets', 'engine', 'evaluation', 'models'):
         return import_module(f'.{name}', __name__)
     if name == 'Predictor':

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / 'mmseg_dcpclip'
 # From the ground up; each imports only what stands before it (and itself).
-FLOORS = ('version', 'catalogue', 'shipped', 'files', 'vocabulary', 'registry',
+FLOORS = ('version', 'catalogue', 'shipped', 'files', 'quiet', 'vocabulary', 'registry',
           'datasets', 'models', 'preparation', 'engine', 'evaluation', 'apis',
           'miniworld', 'reproduction', 'cli')
 MODULES = sorted(PACKAGE.rglob('*.py'))
@@ -87,6 +87,16 @@ def test_light_imports(light):
 FIND = ('print(MODELS.get("DCPCLIP").__name__, '
         'DATASETS.get("MiniWorldDataset").__name__)')
 MMSEG = 'from mmseg.registry import DATASETS, MODELS'
+
+
+@pytest.mark.parametrize('use', [
+    'from mmseg_dcpclip import Predictor', 'import mmseg_dcpclip; mmseg_dcpclip.models',
+    'from mmseg_dcpclip.cli import main; main(["segment", "gone.png"])'])
+def test_nothing_is_said_of_what_is_not_installed(use):
+    done = subprocess.run([sys.executable, '-c', use], capture_output=True, text=True)
+    said = [line for line in (done.stdout + done.stderr).splitlines()
+            if 'no such picture' not in line]
+    assert said == []
 
 
 @pytest.mark.parametrize('order', [

@@ -96,8 +96,9 @@ class Predictor:
             of the vocabulary, int64 [1, H, W]; ``classes`` its names.
 
         Raises:
-            ValueError, FileNotFoundError, TypeError: A picture cannot be read, or the
-            vocabulary is empty; before anything is computed.
+            ValueError: A picture cannot be read, or the vocabulary is empty.
+            FileNotFoundError: There is no such picture.
+            TypeError: A picture is something else; all before anything is computed.
         """
         several = list(images) if isinstance(images, (list, tuple)) else None
         pictures = [load_image(image)  # type: ignore[arg-type]

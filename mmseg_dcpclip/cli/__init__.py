@@ -70,6 +70,8 @@ def _overview() -> argparse.ArgumentParser:
 def _guarded(run: Callable[[argparse.Namespace], int], args: argparse.Namespace,
              name: str) -> int:
     """Run a subcommand; what is expected to go wrong is told in one line."""
+    from ..quiet import import_mmseg
+    import_mmseg()
     try:
         return run(args)
     except KeyboardInterrupt:

@@ -1,5 +1,7 @@
 """COCO-Stuff for training and the five benchmarks."""
 
+from typing import Any
+
 from mmseg.datasets import (
     ADE20KDataset,
     BaseSegDataset,
@@ -51,7 +53,7 @@ class PascalContext59Dataset(OpenVocabMixin, PascalContextDataset59):
     LABEL_SET = 'pascal_context_59'
     METAINFO = Vocabulary.load(LABEL_SET).metainfo
 
-    def __init__(self, reduce_zero_label: bool = False, **kwargs) -> None:
+    def __init__(self, reduce_zero_label: bool = False, **kwargs: Any) -> None:
         super().__init__(reduce_zero_label=reduce_zero_label, **kwargs)
 
 
@@ -78,5 +80,5 @@ class PascalVOC20Dataset(OpenVocabMixin, BaseSegDataset):
     LABEL_SET = 'pascal_voc_20'
     METAINFO = Vocabulary.load(LABEL_SET).metainfo
 
-    def __init__(self, reduce_zero_label: bool = True, **kwargs) -> None:
+    def __init__(self, reduce_zero_label: bool = True, **kwargs: Any) -> None:
         super().__init__(reduce_zero_label=reduce_zero_label, **kwargs)

@@ -72,7 +72,7 @@ class OpenVocabMixin(_Dataset):
                  ignore_index: int | None = None,
                  skip_unlabelled: bool = False,
                  metainfo: dict | None = None,
-                 **kwargs) -> None:
+                 **kwargs: Any) -> None:
         if metainfo and 'classes' in metainfo:
             raise ValueError('classes are given as `vocabulary=[...]` (or a class '
                              'file), not in `metainfo`')
@@ -206,5 +206,5 @@ class TextVocabDataset(OpenVocabMixin, BaseSegDataset):
         **kwargs: See :class:`OpenVocabMixin` and mmseg's ``BaseSegDataset``.
     """
 
-    def __init__(self, vocabulary: Words, **kwargs) -> None:
+    def __init__(self, vocabulary: Words, **kwargs: Any) -> None:
         super().__init__(vocabulary=vocabulary, **kwargs)

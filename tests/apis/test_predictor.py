@@ -98,6 +98,29 @@ def test_validation_without_a_runner(trained, predictor):
     assert not torch.equal(*maps)
 
 
+def test_a_lazy_config(trained):
+    """Its types are classes."""
+    from mmseg.datasets.transforms import PackSegInputs
+
+    from mmseg_dcpclip import models
+    from mmseg_dcpclip.datasets import LoadWideAnnotations
+    from mmseg_dcpclip.engine import TagValidationHook
+    lazy = toy_model_config(type=models.DCPCLIP)
+    for part, kind in (('backbone', models.CLIPVisionBackbone),
+                       ('text_encoder', models.CLIPTextEncoder),
+                       ('neck', models.TextGuidedAlignment),
+                       ('decode_head', models.SpatialEnhancedDecoder)):
+        lazy[part]['type'] = kind
+    config = Config(dict(
+        model=lazy, custom_hooks=[dict(type=TagValidationHook, seen=[WORDS[0]],
+                                       top_k=1)],
+        test_pipeline=[dict(type=LoadWideAnnotations), dict(type=PackSegInputs)]))
+    predictor = Predictor(config, trained[1])
+    assert predictor.model.tag_validation.seen.names == (WORDS[0], )
+    assert len(predictor.pipeline.transforms) == 1
+    assert predictor.predict(picture()).pred_sem_seg.data.shape == (1, 24, 32)
+
+
 def test_bad_models(trained, tmp_path):
     config, checkpoint = trained
     with pytest.raises(FileNotFoundError, match='gone.py'):

@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.structures import PixelData
+from mmseg.registry import MODELS
 from toys import (
     MINI,
     WORDS,
@@ -320,6 +321,55 @@ def test_attached_validation_equals_the_formula(test_cfg):
     assert (after != before).any()
 
 
+# ------------------------------------------------------------- parts of one's own
+
+@MODELS.register_module()
+class FirstWords(torch.nn.Module):
+    """A selection that looks at nothing."""
+
+    def __init__(self, count):
+        super().__init__()
+        self.count = count
+
+    def forward(self, features, text, logit_scale):
+        selected = torch.zeros(len(features.cls), len(text.mean), dtype=torch.bool)
+        selected[:, :self.count] = True
+        return selected
+
+
+@MODELS.register_module()
+class EverythingIs:
+    """A second look that knows the answer."""
+
+    def __init__(self, seen, answer):
+        self.seen, self.answer = seen, answer
+
+    def __call__(self, seg_map, feats, text, vocabulary):
+        assert feats.shape[0] == text.shape[1] and len(text) == len(vocabulary)
+        return torch.full_like(seg_map, self.answer)
+
+
+@torch.no_grad()
+def test_selection_and_second_look_of_ones_own():
+    model = toy_model(selection=dict(type='FirstWords', count=2),
+                      tag_validation=dict(type='EverythingIs', answer=4)).eval()
+    assert model.tag_validation.seen == model.vocabulary
+    sample = model.predict(**prepared(model, [(16, 16)]))[0]
+    assert sample.selected_categories == [0, 1]
+    assert (sample.pred_sem_seg.data == 4).all()
+
+
+@torch.no_grad()
+def test_features_of_the_second_look_can_be_had():
+    test_cfg = dict(mode='slide', crop_size=(24, 24), stride=(16, 16))
+    model = toy_model(test_cfg=test_cfg | dict(return_features=True)).eval()
+    data = prepared(model, [(40, 40)])
+    feats = model.predict(**data)[0].patch_features.data
+    whole = F.interpolate(data['inputs'], (24, 24), mode='bilinear')
+    torch.testing.assert_close(feats, model.extract_feat(whole).patch_map[0],
+                               atol=1e-5, rtol=1e-4)
+
+
 # -------------------------------------------------------------------- checkpoints
 
 @torch.no_grad()
@@ -349,7 +399,6 @@ def test_checkpoint_of_another_model_is_refused(tmp_path):
 
 
 def test_one_reading_serves_both_towers(monkeypatch):
-    from mmseg.registry import MODELS
     calls = []
     load = dcpclip_module.load_clip_weights
     monkeypatch.setattr(dcpclip_module, 'load_clip_weights',

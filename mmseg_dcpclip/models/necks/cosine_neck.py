@@ -14,10 +14,7 @@ from .cost_volume import cost_volume
 class CosineNeck(CategoryNeck):
     """No alignment: maps are the cosine with the mean embedding (Table III, baseline).
 
-    ``DCPCLIP(neck=None)`` means this one.
-
-    Args:
-        init_cfg: As in mmengine.
+    ``DCPCLIP(neck=None)`` means this one. It has no weights.
     """
     cost_dims = 1
     uses_templates = False
