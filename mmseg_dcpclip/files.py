@@ -20,7 +20,7 @@ def write_atomic(path: str | Path, content: bytes) -> None:
 
 
 def write_json(path: str | Path, content: object, **options) -> None:
-    """Write JSON as :func:`write_atomic` does, in a folder that is made if need be.
+    """Write JSON as ``write_atomic`` does, in a folder that is made if need be.
 
     Args:
         path: The file.

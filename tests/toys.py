@@ -33,7 +33,7 @@ def toy_model_config(**changes) -> dict:
 
 
 def toy_model(seed: int = 0, **changes):
-    """Build :func:`toy_model_config` with weights of a seed."""
+    """Build ``toy_model_config`` with weights of a seed."""
     torch.manual_seed(seed)
     model = MODELS.build(toy_model_config(**changes))
     model.init_weights()

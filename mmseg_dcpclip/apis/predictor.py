@@ -86,10 +86,10 @@ class Predictor:
         """Segment pictures.
 
         Args:
-            images: A picture as :func:`~.images.load_image` takes it, or a list of
+            images: A picture as ``load_image`` takes it, or a list of
                 these, sizes mixed. Arrays are in RGB.
-            vocabulary: The words of this call: a :class:`Vocabulary`, a name or path
-                for :meth:`Vocabulary.load`, or a list of names.
+            vocabulary: The words of this call: a ``Vocabulary``, a name or path
+                for ``Vocabulary.load``, or a list of names.
 
         Returns:
             SegDataSample or a list of them, as given: ``pred_sem_seg.data`` holds ids
@@ -129,7 +129,7 @@ class Predictor:
 
     def draw(self, image: ImageLike, result: SegDataSample,
              vocabulary: Words | None = None) -> Image.Image:
-        """Draw a prediction, see :func:`~.overlay.draw_overlay`.
+        """Draw a prediction, see ``draw_overlay``.
 
         Args:
             image: The picture.

@@ -29,7 +29,7 @@ def open_test_set(config: str | Path | Config, checkpoint: str | Path | None,
         config's tag validation; and ``test_dataloader``.
 
     Raises:
-        FileNotFoundError: As :class:`Predictor` does.
+        FileNotFoundError: As ``Predictor`` does.
         ValueError: Likewise.
     """
     config = deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)

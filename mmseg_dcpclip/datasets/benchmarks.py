@@ -47,7 +47,7 @@ class PascalContext59Dataset(OpenVocabMixin, PascalContextDataset59):
 
     Args:
         reduce_zero_label: Whether 0 stands for ignore and the classes follow.
-        **kwargs: See :class:`OpenVocabMixin`.
+        **kwargs: See ``OpenVocabMixin``.
     """
 
     LABEL_SET = 'pascal_context_59'
@@ -74,7 +74,7 @@ class PascalVOC20Dataset(OpenVocabMixin, BaseSegDataset):
 
     Args:
         reduce_zero_label: Whether 0 stands for ignore and the classes follow.
-        **kwargs: See :class:`OpenVocabMixin`.
+        **kwargs: See ``OpenVocabMixin``.
     """
 
     LABEL_SET = 'pascal_voc_20'

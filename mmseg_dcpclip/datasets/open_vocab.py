@@ -36,7 +36,7 @@ class MissingDataError(FileNotFoundError):
 
 
 class OpenVocabMixin(_Dataset):
-    """Give a dataset of mmseg a :class:`Vocabulary`.
+    """Give a dataset of mmseg a ``Vocabulary``.
 
     Put it before the mmseg class: ``class Mine(OpenVocabMixin, ADE20KDataset)``.
     Folders, split files and the pairing of images and labels are checked when
@@ -203,7 +203,7 @@ class TextVocabDataset(OpenVocabMixin, BaseSegDataset):
 
     Args:
         vocabulary: The class file, or a list of entries.
-        **kwargs: See :class:`OpenVocabMixin` and mmseg's ``BaseSegDataset``.
+        **kwargs: See ``OpenVocabMixin`` and mmseg's ``BaseSegDataset``.
     """
 
     def __init__(self, vocabulary: Words, **kwargs: Any) -> None:

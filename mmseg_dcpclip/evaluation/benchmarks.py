@@ -29,7 +29,7 @@ class Benchmark:
         name: Name of the benchmark.
         dataloader: As ``test_dataloader``.
         evaluator: As ``test_evaluator``.
-        dataset: Built by :func:`build_datasets`, or None.
+        dataset: Built by ``build_datasets``, or None.
         missing: The path that was not found, or None.
         scores: As reported by the evaluator.
     """

@@ -28,7 +28,7 @@ class OVIoUMetric(IoUMetric):
     Results, in percent: ``mIoU``, ``seen_mIoU``, ``unseen_mIoU`` and ``hIoU`` (their
     harmonic mean) by the GT-present rule; the same with ``_union`` by the rule of
     mmseg's IoUMetric; ``aAcc`` and ``mAcc``. See
-    :mod:`mmseg_dcpclip.evaluation.scores`. Pixels are counted in integers, one small
+    ``mmseg_dcpclip.evaluation.scores``. Pixels are counted in integers, one small
     table per image, so the result does not depend on the batch size or the number of
     processes.
 
@@ -41,7 +41,7 @@ class OVIoUMetric(IoUMetric):
         seen: The vocabulary trained on: a name or file for ``Vocabulary.load``, or a
             list of names. None leaves the seen and unseen scores out.
         match: How class names are compared with it: ``'name'`` or ``'concept'``, see
-            :func:`mmseg_dcpclip.vocabulary.match_names`.
+            ``mmseg_dcpclip.vocabulary.match_names``.
         out_json: File for the scores, the counts of each class and the digest of the
             vocabulary.
         output_dir: Folder for the predictions as PNG: 8 bits up to 255 classes, else
@@ -218,7 +218,7 @@ def selection_scores(results: Sequence[np.ndarray]) -> dict[str, float]:
     """How the dynamic category selection did, from integers.
 
     Args:
-        results: One table per image, as :meth:`OVIoUMetric.compute_metrics` takes
+        results: One table per image, as ``OVIoUMetric.compute_metrics`` takes
             them.
 
     Returns:

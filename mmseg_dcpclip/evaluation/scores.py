@@ -41,7 +41,7 @@ def class_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
     """Score each class.
 
     Args:
-        counts: int64 [3, C], as :func:`count_pixels`.
+        counts: int64 [3, C], as ``count_pixels``.
 
     Returns:
         dict: ``IoU`` and ``Acc``, float64 [C] in 0..1; nan where the denominator is 0.
@@ -62,7 +62,7 @@ def summarize(counts: np.ndarray,
     """Average the class scores by both rules.
 
     Args:
-        counts: int64 [3, C], as :func:`count_pixels`.
+        counts: int64 [3, C], as ``count_pixels``.
         seen: Classes trained on, bool [C].
 
     Returns:

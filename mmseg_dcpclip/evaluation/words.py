@@ -14,7 +14,7 @@ SHOWN = 5  # words in a message
 
 
 def clean_names(classes: Sequence[str]) -> list[str]:
-    """Names of classes as a :class:`Vocabulary` has them; mmseg's own have blanks."""
+    """Names of classes as a ``Vocabulary`` has them; mmseg's own have blanks."""
     return [' '.join(name.partition('|')[0].split()) for name in classes]
 
 

@@ -1,6 +1,6 @@
 """A small drawn world with a CLIP of its own, to run everything for real.
 
-Importing this only adds names to the catalogue; its dataset is in :mod:`.dataset`.
+Importing this only adds names to the catalogue; its dataset is in ``dataset``.
 """
 
 from pathlib import Path

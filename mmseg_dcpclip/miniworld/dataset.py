@@ -67,7 +67,7 @@ class MiniWorldDataset(OpenVocabMixin, BaseSegDataset):
         num_pictures: Length of the dataset.
         first_seed: Seed of picture 0; picture i has ``first_seed + i``.
         side: Height and width in pixels.
-        difficulty: Fields of :class:`~.draw.Difficulty` to change.
+        difficulty: Fields of ``Difficulty`` to change.
         pipeline: As in mmseg.
         kwargs: As in mmseg.
 

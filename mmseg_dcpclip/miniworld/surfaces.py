@@ -38,7 +38,7 @@ def texture_mask(texture: str, rng: np.random.Generator, side: int = TILE
     """Draw where the foreground colour of a texture lies.
 
     Args:
-        texture: One of :data:`TEXTURES`.
+        texture: One of ``TEXTURES``.
         rng: Source of period, phase and slant.
         side: Height and width in pixels.
 

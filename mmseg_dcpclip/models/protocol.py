@@ -2,11 +2,11 @@
 
 ``DCPCLIP`` runs any parts that keep to it:
 
-1. the **image encoder** (the ``backbone``) makes :class:`CLIPFeatures` of images;
+1. the **image encoder** (the ``backbone``) makes ``CLIPFeatures`` of images;
 2. the selection chooses (image, category) pairs;
 3. the **neck** prepares what all categories of an image share, once per image
-   (:meth:`CategoryNeck.prepare`), and makes maps of pairs (its ``forward``);
-4. the **head** does the same (:meth:`CategoryHead.prepare`) and makes logits of them.
+   (``CategoryNeck.prepare``), and makes maps of pairs (its ``forward``);
+4. the **head** does the same (``CategoryHead.prepare``) and makes logits of them.
 
 At test time pairs are decoded some at a time, so ``forward`` may see only some of an
 image's categories: what depends on all of them belongs in ``prepare``.
@@ -43,7 +43,7 @@ class CategoryNeck(BaseModule):
     """Makes maps of (image, category) pairs from features and words.
 
     Attributes:
-        cost_dims: D_c, width of the maps in :class:`AlignedFeatures`.
+        cost_dims: D_c, width of the maps in ``AlignedFeatures``.
         uses_templates: Whether ``forward`` gets the embedding of each template,
             [M, P, D], or only their mean, [M, 1, D].
     """
@@ -70,7 +70,7 @@ class CategoryNeck(BaseModule):
             pairs: All M pairs of these images.
 
         Returns:
-            Any: As :func:`~.structures.take_images` takes it; None for nothing.
+            Any: As ``take_images`` takes it; None for nothing.
         """
         return None
 
@@ -82,7 +82,7 @@ class CategoryNeck(BaseModule):
             features: The encoder's view of the images of these pairs.
             text: Unit embeddings of the pairs' categories, [M, P, D].
             pairs: M pairs, all or some of those of their images.
-            prepared: What :meth:`prepare` gave for these images. None: ``pairs`` are
+            prepared: What ``prepare`` gave for these images. None: ``pairs`` are
                 all of them, and it is made here.
         """
         raise NotImplementedError
@@ -116,7 +116,7 @@ class CategoryHead(BaseModule):
             features: The encoder's view of B images.
 
         Returns:
-            Any: As :func:`~.structures.take_images` takes it; None for nothing.
+            Any: As ``take_images`` takes it; None for nothing.
         """
         return None
 
@@ -128,7 +128,7 @@ class CategoryHead(BaseModule):
             features: The encoder's view of the images of these pairs.
             aligned: Maps of M pairs from the neck.
             pairs: M pairs, all or some of those of their images.
-            prepared: What :meth:`prepare` gave for these images. None: it is made here.
+            prepared: What ``prepare`` gave for these images. None: it is made here.
         """
         raise NotImplementedError
 
@@ -153,7 +153,7 @@ def class_of(config: Mapping) -> type:
 
 
 def check_encoder(backbone: nn.Module) -> None:
-    """Refuse a backbone that makes no :class:`CLIPFeatures`.
+    """Refuse a backbone that makes no ``CLIPFeatures``.
 
     Raises:
         ValueError: Says what is missing.
@@ -177,7 +177,7 @@ def build_part(config: Mapping, kind: type[Part], sizes: Mapping[str, Any], plac
 
     Args:
         config: Its config; may repeat these sizes, not contradict them.
-        kind: Its class, from :func:`check_kind`.
+        kind: Its class, from ``check_kind``.
         sizes: From ``kind.sizes``.
         place: ``'neck'`` or ``'decode_head'``, for messages.
 

@@ -51,7 +51,7 @@ def select_categories(patch: Tensor, cls: Tensor, text: Tensor, *, logit_scale: 
         theta: Threshold of the image score; 0 selects every category.
         return_scores: Also return both scores (memory B x C x N).
         form: ``'paper'`` or ``'union'``.
-        first: What :func:`~.structures.first_equal` gives for ``text``; None: it is
+        first: What ``first_equal`` gives for ``text``; None: it is
             looked for here.
         max_scores: Scores of patches and categories held at once; changes no result.
         block: Categories whose maximum is taken at once; changes no result.
@@ -131,7 +131,7 @@ def _best_of_patches(patch: Tensor, text: Tensor, weights: Sequence[Tensor], chu
         text: Embeddings, [C, D].
         weights: Factors on the product of each category, each [B, C].
         chunk: Categories at once.
-        block: As in :func:`_first_max`.
+        block: As in ``_first_max``.
 
     Returns:
         list[Tensor]: For each of the weights, int64 [B, N].
@@ -166,7 +166,7 @@ def _first_max(x: Tensor, block: int) -> tuple[Tensor, Tensor]:
 
 @MODELS.register_module()
 class DynamicCategorySelection(nn.Module):
-    """Selects categories for a batch; see :func:`select_categories`.
+    """Selects categories for a batch; see ``select_categories``.
 
     A selection of your own is a registered module with this ``forward``; name it as
     ``selection=dict(type=...)``.

@@ -47,10 +47,10 @@ class TextEmbeddings:
 
     Attributes:
         templates: Unit embeddings of each template, [C, P, D]; perhaps in half
-            precision, on the CPU and mapped from a file, see :meth:`rows`.
+            precision, on the CPU and mapped from a file, see ``rows``.
         mean: Unit embeddings averaged over the templates (E_t), [C, D], on the
             encoder's device.
-        first: What :meth:`first_equal` found, int64 [C].
+        first: What ``first_equal`` found, int64 [C].
     """
     templates: Tensor
     mean: Tensor
@@ -73,7 +73,7 @@ class TextEmbeddings:
         return rows.to(ids.device).float()
 
     def first_equal(self) -> Tensor:
-        """:func:`first_equal` of the mean embeddings, computed once."""
+        """``first_equal`` of the mean embeddings, computed once."""
         if self.first is None:
             self.first = first_equal(self.mean)
         return self.first
@@ -195,7 +195,7 @@ def take_images(prepared: Any, images: slice) -> Any:
 
     Args:
         prepared: None, something that a slice of images indexes (a tensor [B, ...],
-            :class:`CLIPFeatures`), or lists and tuples of such.
+            ``CLIPFeatures``), or lists and tuples of such.
         images: Which images.
 
     Returns:

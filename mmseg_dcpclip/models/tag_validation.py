@@ -88,23 +88,23 @@ def validate_tags(seg_map: Tensor, feats: Tensor, text: Tensor, seen: Tensor, *,
 
 @lru_cache(maxsize=8)
 def seen_mask(vocabulary: Vocabulary, seen: Vocabulary, match: str) -> Tensor:
-    """:meth:`Vocabulary.seen` as bool [C]; names are compared once, not per image."""
+    """``Vocabulary.seen`` as bool [C]; names are compared once, not per image."""
     return torch.from_numpy(vocabulary.seen(seen, match=match))
 
 
 @MODELS.register_module()
 class TagValidation:
-    """:func:`validate_tags` with its settings, for the segmentor.
+    """``validate_tags`` with its settings, for the segmentor.
 
     A second look of your own is a registered class with this ``__call__``; name it as
     ``tag_validation=dict(type=...)``. ``DCPCLIP`` hands it ``seen``.
 
     Args:
-        seen: The training vocabulary: a :class:`Vocabulary`, its name or path, or a
+        seen: The training vocabulary: a ``Vocabulary``, its name or path, or a
             list of names.
         top_k: k of Eq. 17.
         match: How names are compared: ``'name'`` (equal in lower case) or
-            ``'concept'``, see :meth:`Vocabulary.seen`.
+            ``'concept'``, see ``Vocabulary.seen``.
     """
 
     def __init__(self, seen: Words, top_k: int = 5,
@@ -126,7 +126,7 @@ class TagValidation:
 
     def __call__(self, seg_map: Tensor, feats: Tensor, text: Tensor,
                  vocabulary: Vocabulary) -> Tensor:
-        """Validate one map, see :func:`validate_tags`.
+        """Validate one map, see ``validate_tags``.
 
         Args:
             seg_map: Predicted category ids, int64 [H, W].

@@ -2,8 +2,8 @@
 
 Every route that reads a checkpoint (Runner's ``load_from``, ``resume`` and ``test``,
 ``Predictor``, mmseg's ``init_model`` and inferencer) ends in the model's own
-``_load_from_state_dict``, and that of :class:`AllWeightsMixin` asks
-:func:`fit_weights`.
+``_load_from_state_dict``, and that of ``AllWeightsMixin`` asks
+``fit_weights``.
 """
 
 from collections.abc import Iterable, Mapping
@@ -121,7 +121,7 @@ class AllWeightsMixin(nn.Module):
         """Where mmengine's routes, whose own ``strict`` is off, and torch's meet.
 
         Raises:
-            WeightsError: See :func:`fit_weights`.
+            WeightsError: See ``fit_weights``.
         """
         if not self._part_is_wanted:
             there = [key for key in state_dict if key.startswith(prefix)]

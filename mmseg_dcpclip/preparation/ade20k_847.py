@@ -63,7 +63,7 @@ def convert_picture(job: FileJob, table: np.ndarray) -> None:
 
     Args:
         job: The picture, and as targets the new picture and the new 16-bit label.
-        table: As of :func:`remap_table`.
+        table: As of ``remap_table``.
 
     Raises:
         ValueError: The label is bad, or of another size than the picture.

@@ -111,7 +111,7 @@ def check_split(title: str,
 
     Args:
         title: Dataset and split, for the report.
-        build: Builds the dataset, one with an :class:`OpenVocabMixin` and
+        build: Builds the dataset, one with an ``OpenVocabMixin`` and
             ``skip_unlabelled=True``.
         published: Number of images it should have.
         read_labels: Decode every label and count its pixels.

@@ -1,6 +1,6 @@
 """Convert raw label downloads; what the converters of all datasets share.
 
-A converter makes a list of jobs and calls :func:`convert_all`. Finished files are
+A converter makes a list of jobs and calls ``convert_all``. Finished files are
 skipped, so an interrupted conversion goes on where it stopped; files are written
 under another name first, so a half-written one never stays. The raw data is only
 read.
@@ -68,7 +68,7 @@ def remap_table(source_ids: Sequence[int], num_values: int,
 
 
 def remap(label: np.ndarray, table: np.ndarray, path: Path) -> np.ndarray:
-    """Look every pixel up in a table of :func:`remap_table`.
+    """Look every pixel up in a table of ``remap_table``.
 
     Args:
         label: Raw integer label map [H, W].
@@ -94,7 +94,7 @@ def convert_png(job: FileJob, table: np.ndarray) -> None:
 
     Args:
         job: The raw PNG and the PNG to write.
-        table: As of :func:`remap_table`.
+        table: As of ``remap_table``.
 
     Raises:
         ValueError: The raw PNG cannot be decoded or holds a value too high.
@@ -140,7 +140,7 @@ def _guarded(convert: Callable[[FileJob], None], job: FileJob) -> str | None:
 def _remove_left_overs(folder: Path) -> None:
     """Remove what an earlier, killed run was writing.
 
-    Only names that :func:`write_atomic` makes are touched.
+    Only names that ``write_atomic`` makes are touched.
     """
     pattern = re.compile(rf'\..+\.\d+{re.escape(TEMPORARY)}')
     for path in folder.iterdir():

@@ -76,7 +76,7 @@ def convert_mat(job: FileJob, tables: Sequence[tuple[np.ndarray, bool]]) -> None
 
     Args:
         job: The .mat and one PNG per table.
-        tables: Tables of :func:`remap_table`, and whether their PNGs have 16 bits.
+        tables: Tables of ``remap_table``, and whether their PNGs have 16 bits.
 
     Raises:
         ValueError: The .mat cannot be read or holds a value too high.

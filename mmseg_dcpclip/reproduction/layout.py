@@ -15,7 +15,7 @@ def grids(content: Mapping) -> dict[str, list[list[str]]]:
     """A report as tables of text: by caption a head line and the rows.
 
     Args:
-        content: As :func:`.report.report` returns it.
+        content: As ``report.report`` returns it.
 
     Returns:
         dict: Captions 'Paper and ours', 'Unseen classes, ours' and 'Claims', those

@@ -1,6 +1,6 @@
 """What finished runs say about a table: figures side by side, and verdicts.
 
-Records of finished runs are plain dicts, see :func:`measure`. So are reports, which
+Records of finished runs are plain dicts, see ``measure``. So are reports, which
 are written as JSON.
 """
 

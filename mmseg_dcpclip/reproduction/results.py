@@ -36,7 +36,7 @@ def gather_records(plan: Plan) -> dict[str, dict[int, dict]]:
         plan: With the jobs.
 
     Returns:
-        dict: By configuration, then by seed; see :func:`.report.measure`.
+        dict: By configuration, then by seed; see ``report.measure``.
     """
     found: dict[str, dict[int, dict]] = {}
     for job in plan.jobs:
@@ -100,7 +100,7 @@ def write_tables(plan: Plan) -> list[tuple[Path, dict[str, Any]]]:
 
     Returns:
         list[tuple[Path, dict]]: By table its files without their endings, and what
-        they tell, as :func:`.report.report` returns it, with ``notes``.
+        they tell, as ``report.report`` returns it, with ``notes``.
     """
     records = gather_records(plan)
     written = []

@@ -1,6 +1,6 @@
 """What a table of the paper is made of, and the configurations that its rows need.
 
-A configuration has one name in both worlds, see :func:`table_config`: the real one
+A configuration has one name in both worlds, see ``table_config``: the real one
 (COCO-Stuff and the five benchmarks) and the small drawn one.
 """
 
@@ -59,7 +59,7 @@ class Column:
     """One quantity.
 
     Attributes:
-        measure: See :func:`.report.measure`.
+        measure: See ``report.measure``.
         benchmark: Place in ``PAPER_BENCHMARKS``, None for what belongs to a run.
         paper: Heading of the paper's figures, None if it has none.
         ours: Heading of ours, None: the name of the benchmark.
@@ -83,7 +83,7 @@ class Claim:
         rule: ``'raises'``: first - second is positive beyond its spread; ``'saves'``:
             so is second - first; ``'keeps'``: first - second is at least -margin;
             ``'loses nothing'``: it is not negative beyond its spread.
-        measure: See :func:`.report.measure`; scores are averaged over the benchmarks.
+        measure: See ``report.measure``; scores are averaged over the benchmarks.
         margin: For ``'keeps'``.
     """
     text: str

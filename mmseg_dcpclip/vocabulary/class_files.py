@@ -19,7 +19,7 @@ def read_class_file(path: str | Path) -> dict:
 
     Returns:
         dict: ``entries`` (list), ``palette`` (list or None) and ``name`` (str, by
-        default the file's name without its ending), as :class:`Vocabulary` takes
+        default the file's name without its ending), as ``Vocabulary`` takes
         them.
 
     Raises:

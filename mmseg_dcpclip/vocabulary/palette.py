@@ -28,7 +28,7 @@ def make_palette(num_colors: int) -> list[list[int]]:
 
 def check_palette(palette: Sequence[Sequence[int]] | None, num_classes: int
                   ) -> list[list[int]]:
-    """A palette as lists of ints; None gives :func:`make_palette`.
+    """A palette as lists of ints; None gives ``make_palette``.
 
     Raises:
         ValueError: It has another length, or a colour is not three numbers in 0..255.

@@ -25,7 +25,7 @@ def match_names(names: Sequence[str], known: Sequence[str],
         names: The names asked about.
         known: The names trained on.
         match: 'name': equal in lower case. 'concept': they share a key of
-            :func:`concept_keys`.
+            ``concept_keys``.
 
     Returns:
         np.ndarray: bool [len(names)].
@@ -60,7 +60,7 @@ class Vocabulary:
         entries: One entry per category: a string in which '|' separates synonyms, or
             a sequence of synonyms. Blanks around a synonym are removed, repeated
             blanks inside become one.
-        palette: One [r, g, b] in 0..255 per category. None: :func:`make_palette`.
+        palette: One [r, g, b] in 0..255 per category. None: ``make_palette``.
         name: A short name for tables.
         origin: Where the words come from, for reports.
 
@@ -131,7 +131,7 @@ class Vocabulary:
 
     @cached_property
     def names_digest(self) -> str:
-        """str: :func:`digest_of` the names alone, which is all that a metric knows."""
+        """str: ``digest_of`` the names alone, which is all that a metric knows."""
         return digest_of([[name] for name in self.names])
 
     def seen(self, other: 'Vocabulary', match: str = 'name') -> np.ndarray:
@@ -139,7 +139,7 @@ class Vocabulary:
 
         Args:
             other: The vocabulary trained on.
-            match: 'name' or 'concept', see :func:`match_names`.
+            match: 'name' or 'concept', see ``match_names``.
 
         Returns:
             np.ndarray: bool [len(self)].
@@ -151,11 +151,11 @@ class Vocabulary:
         """Make a vocabulary from what stands for one.
 
         Args:
-            words: A vocabulary (returned as it is), a name or path for :meth:`load`,
+            words: A vocabulary (returned as it is), a name or path for ``load``,
                 or a list of entries.
 
         Returns:
-            Vocabulary: See :meth:`load` and the class for what is refused.
+            Vocabulary: See ``load`` and the class for what is refused.
         """
         if isinstance(words, Vocabulary):
             return words
@@ -183,7 +183,7 @@ class Vocabulary:
         Args:
             source: A name in ``LABEL_SETS``, another set of the catalogue
                 ('mini-847'), or a .txt, .csv or .json file as
-                :func:`read_class_file` reads it.
+                ``read_class_file`` reads it.
             names: Wording of a package label set: 'default', 'spaced'
                 ('air conditioner' for 'airconditioner'), 'detectron2' (ade20k_150)
                 or 'mmseg' (pascal_context_59).
@@ -247,4 +247,4 @@ def _split_entry(entry: Entry, position: int) -> tuple[str, ...]:
     return clean
 
 
-Words = Vocabulary | str | Sequence[Entry]  # what :meth:`Vocabulary.of` takes
+Words = Vocabulary | str | Sequence[Entry]  # what ``Vocabulary.of`` takes

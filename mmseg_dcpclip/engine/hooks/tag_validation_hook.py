@@ -18,16 +18,16 @@ class TagValidationHook(Hook):
 
     The settings belong into the model, ``model.tag_validation=dict(...)``, where every
     route finds them. This hook serves models that have none: it gives them a
-    :class:`TagValidation` for val and test and takes it away again. The loops hand
+    ``TagValidation`` for val and test and takes it away again. The loops hand
     predictions to the evaluator before any ``after_*_iter`` hook, so the step has to be
     part of the model's ``predict``.
 
     Args:
-        seen: The training vocabulary: a name or path for :meth:`Vocabulary.load`, or
+        seen: The training vocabulary: a name or path for ``Vocabulary.load``, or
             a list of names. None: the model's vocabulary when the hook is built into
             the run, which is the config's.
         top_k: k of Eq. 17.
-        match: ``'name'`` or ``'concept'``, see :meth:`Vocabulary.seen`.
+        match: ``'name'`` or ``'concept'``, see ``Vocabulary.seen``.
 
     Raises:
         ValueError: The model has other settings of its own.

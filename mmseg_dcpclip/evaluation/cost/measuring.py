@@ -88,7 +88,7 @@ def _figures(case: Case, job: TimedCall, seconds: dict[str, float], unit: float,
     Args:
         case: The case.
         job: Its job.
-        seconds: As :func:`~..efficiency.summarize_times` gives them.
+        seconds: As ``summarize_times`` gives them.
         unit: Median seconds of the bare encoder.
         device: Where it runs.
     """

@@ -10,7 +10,7 @@ def plot(rows: Sequence[dict], path: Path) -> None:
     """Draw the forward pass's ratio against the number of words.
 
     Args:
-        rows: As :func:`~.measuring.measure` returns them.
+        rows: As ``measure`` returns them.
         path: The picture.
     """
     import matplotlib

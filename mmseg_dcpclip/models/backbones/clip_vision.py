@@ -21,13 +21,13 @@ class CLIPVisionBackbone(CLIPTower):
 
     Two ways to use it:
 
-    - for DCP-CLIP (``plain=False``): :meth:`forward` returns
-      :class:`~mmseg_dcpclip.models.structures.CLIPFeatures`;
+    - for DCP-CLIP (``plain=False``): ``forward`` returns
+      ``CLIPFeatures``;
     - for stock mmseg heads (``plain=True``): it returns a tuple of token maps of the
       blocks in ``out_indices``, all at 1 / patch size; nothing behind the last of
       these blocks is run or trained.
 
-    Weights are read by :meth:`init_weights` (which the Runner calls before training)
+    Weights are read by ``init_weights`` (which the Runner calls before training)
     or come with a checkpoint; the activation that they need is stored with them.
 
     Args:

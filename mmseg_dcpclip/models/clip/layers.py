@@ -1,8 +1,8 @@
 """What this project changes inside open_clip's transformer blocks.
 
-- :class:`CLIPAttention` keeps q, k and v apart, so that q and v can be trained
+- ``CLIPAttention`` keeps q, k and v apart, so that q and v can be trained
   while k stays frozen (as CAT-Seg, arXiv 2303.11797, fine-tunes CLIP).
-- :class:`CLIPActivation` is the activation of the MLPs, which weights can switch.
+- ``CLIPActivation`` is the activation of the MLPs, which weights can switch.
 """
 
 from collections.abc import Mapping
@@ -67,7 +67,7 @@ class CLIPAttention(nn.Module):
 
 
 def split_attention(transformer: Any) -> None:
-    """Give every block of an open_clip transformer a :class:`CLIPAttention`."""
+    """Give every block of an open_clip transformer a ``CLIPAttention``."""
     for block in transformer.resblocks:
         old = block.attn
         block.attn = CLIPAttention(old.embed_dim, old.num_heads)
@@ -113,7 +113,7 @@ class CLIPActivation(nn.Module):
 
 
 def add_activation(transformer: Any, quick_gelu: bool) -> None:
-    """Give the MLP of every block a :class:`CLIPActivation`."""
+    """Give the MLP of every block a ``CLIPActivation``."""
     for block in transformer.resblocks:
         block.mlp.gelu = CLIPActivation(quick_gelu)
 
@@ -170,7 +170,7 @@ def load_tower(tower: nn.Module, state: Mapping[str, Tensor], what: str) -> None
     """Load the weights of one tower, all of them or none.
 
     Args:
-        tower: Its blocks hold :class:`CLIPAttention` layers.
+        tower: Its blocks hold ``CLIPAttention`` layers.
         state: open_clip's keys.
         what: Names weights and model in the error.
 

@@ -3,7 +3,7 @@
 A model is named as in open_clip ('ViT-B-16', 'ViT-L-14-336'), its weights by a
 pretrained tag of open_clip ('openai', 'laion2b_s34b_b88k') or by a file in
 open_clip's or OpenAI's form. Nothing touches the network before
-:func:`load_clip_weights` is called with a tag.
+``load_clip_weights`` is called with a tag.
 """
 
 import json
@@ -87,7 +87,7 @@ def build_tower(model_name: str, tower: str, quick_gelu: bool) -> torch.nn.Modul
     """Build one tower of a CLIP model with random weights.
 
     Args:
-        model_name: As in :func:`clip_config`.
+        model_name: As in ``clip_config``.
         tower: ``'visual'`` or ``'text'``.
         quick_gelu: Activation of the MLPs.
 
@@ -118,7 +118,7 @@ def load_clip_weights(model_name: str, pretrained: str,
     """Read CLIP weights from a tag or a file.
 
     Args:
-        model_name: As in :func:`clip_config`.
+        model_name: As in ``clip_config``.
         pretrained: A pretrained tag of open_clip, one of the catalogue
             (``'miniworld'``), or a path of a file: open_clip's or OpenAI's form,
             TorchScript, pickle or safetensors.

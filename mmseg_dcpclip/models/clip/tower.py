@@ -21,9 +21,9 @@ class CLIPTower(BaseModule):
     Args:
         kind: ``'visual'`` or ``'text'``; also the name of the attribute that holds
             the tower, and so the prefix of its keys in a state dict.
-        model_name: As in :func:`~.loading.clip_config`.
-        pretrained: As in :func:`~.loading.load_clip_weights`; None: random weights.
-        trainable: As in :func:`~.layers.freeze_all_but`.
+        model_name: As in ``clip_config``.
+        pretrained: As in ``load_clip_weights``; None: random weights.
+        trainable: As in ``freeze_all_but``.
         quick_gelu: Overrules what is known of the weights' activation.
         init_cfg: As in mmengine.
     """

@@ -31,5 +31,5 @@ class CosineHead(CategoryHead):
 
     def forward(self, features: CLIPFeatures, aligned: AlignedFeatures, pairs: Pairs,
                 prepared: Any = None) -> Tensor:
-        """Logits [M, h, w] on the grid of the patches, see :class:`CategoryHead`."""
+        """Logits [M, h, w] on the grid of the patches, see ``CategoryHead``."""
         return self.scale * aligned.similarity.squeeze(1) + self.bias

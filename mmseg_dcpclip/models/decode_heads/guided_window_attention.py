@@ -15,7 +15,7 @@ class GuidedShiftWindowMSA(ShiftWindowMSA):
 
     Eq. 14 makes q and k from the concatenation F_m of category maps and guidance,
     v from the category maps alone. The guidance is per image: its part of q and k is
-    computed once per image by :meth:`guide` and added. Relative position bias,
+    computed once per image by ``guide`` and added. Relative position bias,
     windows and shift are mmseg's Swin (arXiv 2103.14030). Unlike there, padding is
     masked out, so that a map smaller than a window is not diluted.
 
@@ -52,9 +52,9 @@ class GuidedShiftWindowMSA(ShiftWindowMSA):
 
         Args:
             x: Category maps, [M, h, w, d].
-            guidance: From :meth:`guide`, or None without guidance.
+            guidance: From ``guide``, or None without guidance.
             image: Image of each pair, [M].
-            bias: From :meth:`bias` for this size, if it is there already.
+            bias: From ``bias`` for this size, if it is there already.
 
         Returns:
             Tensor: [M, h, w, d].
@@ -155,7 +155,7 @@ class GuidedShiftWindowMSA(ShiftWindowMSA):
 
 
 class GuidedSwinBlock(BaseModule):
-    """A Swin block with :class:`GuidedShiftWindowMSA`.
+    """A Swin block with ``GuidedShiftWindowMSA``.
 
     Args:
         embed_dims: d.
@@ -178,6 +178,6 @@ class GuidedSwinBlock(BaseModule):
 
     def forward(self, x: Tensor, guidance: Tensor | None, image: Tensor, bias: Tensor
                 ) -> Tensor:
-        """Category maps [M, h, w, d] to the same, see :class:`GuidedShiftWindowMSA`."""
+        """Category maps [M, h, w, d] to the same, see ``GuidedShiftWindowMSA``."""
         x = x + self.attn(self.norm1(x), guidance, image, bias)
         return x + self.ffn(self.norm2(x))  # F_l behind the second block

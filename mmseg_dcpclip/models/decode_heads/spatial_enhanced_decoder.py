@@ -142,7 +142,7 @@ class SpatialEnhancedLayer(BaseModule):
             attention: A_CLIP, [B, K, h0, w0], or None.
 
         Returns:
-            ImageMaps: For :meth:`forward`.
+            ImageMaps: For ``forward``.
         """
         guidance, biases, skip = [], [], None
         if self.blocks is not None:
@@ -165,7 +165,7 @@ class SpatialEnhancedLayer(BaseModule):
         Args:
             x: Category maps, [M, d, h, w].
             cost: F_cv, [M, D_c, h0, w0].
-            maps: From :meth:`image_maps`.
+            maps: From ``image_maps``.
             image: Image of each pair, [M].
 
         Returns:
@@ -304,10 +304,10 @@ class SpatialEnhancedDecoder(CategoryHead):
         """Decode.
 
         Args:
-            features: As in :meth:`prepare`.
+            features: As in ``prepare``.
             aligned: Maps of M pairs from the neck.
             pairs: M pairs.
-            prepared: What :meth:`prepare` gave for these images, where ``pairs`` are
+            prepared: What ``prepare`` gave for these images, where ``pairs`` are
                 only some of theirs.
 
         Returns:

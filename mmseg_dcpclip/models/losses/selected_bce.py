@@ -41,7 +41,7 @@ def selected_bce(logits: Tensor, labels: Tensor, pairs: Pairs, ignore_index: int
 
 @MODELS.register_module()
 class SelectedBCELoss(nn.Module):
-    """Module around :func:`selected_bce`.
+    """Module around ``selected_bce``.
 
     Args:
         ignored: ``'mask'`` or ``'negative'``.
@@ -60,6 +60,6 @@ class SelectedBCELoss(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor, pairs: Pairs, ignore_index: int
                 ) -> Tensor:
-        """See :func:`selected_bce`."""
+        """See ``selected_bce``."""
         return self.loss_weight * selected_bce(logits, labels, pairs, ignore_index,
                                                self.ignored)

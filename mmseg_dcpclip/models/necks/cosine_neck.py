@@ -21,6 +21,6 @@ class CosineNeck(CategoryNeck):
 
     def forward(self, features: CLIPFeatures, text: Tensor, pairs: Pairs,
                 prepared: Any = None) -> AlignedFeatures:
-        """Cosine maps [M, 1, h, w] of M pairs, see :class:`CategoryNeck`."""
+        """Cosine maps [M, 1, h, w] of M pairs, see ``CategoryNeck``."""
         similarity = cost_volume(features, text, pairs)
         return AlignedFeatures(similarity, similarity, similarity)

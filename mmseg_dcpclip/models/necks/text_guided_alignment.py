@@ -222,7 +222,7 @@ class TextGuidedAlignment(CategoryNeck):
             features: CLIP's view of B images.
             text: E_SC, unit embeddings of the selected categories, [M, P, D].
             pairs: M pairs.
-            prepared: What :meth:`prepare` gave for all pairs of these images, where
+            prepared: What ``prepare`` gave for all pairs of these images, where
                 ``pairs`` are only some of them.
 
         Returns:

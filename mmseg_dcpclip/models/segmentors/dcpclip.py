@@ -40,36 +40,36 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
     Image and words are encoded by CLIP, a few categories per image are selected
     (Eq. 1-5), and only these go through neck (Eq. 6-12), decoder (Eq. 13-16), loss
     and arg max; at last regions of unseen categories are checked once more (Eq. 17).
-    Parts keep to :mod:`~mmseg_dcpclip.models.protocol`; sizes that one part decides for
+    Parts keep to ``protocol``; sizes that one part decides for
     another need not be in the config.
 
     Args:
         backbone: A ``CLIPVisionBackbone`` that is not plain, or another
-            :class:`~.protocol.ImageEncoder`.
+            ``ImageEncoder``.
         text_encoder: A ``CLIPTextEncoder`` of the same CLIP.
-        decode_head: A :class:`~.protocol.CategoryHead`: ``SpatialEnhancedDecoder``, or
+        decode_head: A ``CategoryHead``: ``SpatialEnhancedDecoder``, or
             ``CosineHead`` for the baseline.
-        neck: A :class:`~.protocol.CategoryNeck`: ``TextGuidedAlignment``; None means
+        neck: A ``CategoryNeck``: ``TextGuidedAlignment``; None means
             ``CosineNeck``, the bare cosine.
         selection: The selection and its arguments; ``type`` is
             ``DynamicCategorySelection`` by default.
         auxiliary_head: A stock mmseg head, trained beside on the backbone's shallow
             maps followed by the patch features in the joint space.
-        vocabulary: The words: a :class:`Vocabulary`, what
-            :meth:`Vocabulary.load` takes, or a list of names.
+        vocabulary: The words: a ``Vocabulary``, what
+            ``Vocabulary.load`` takes, or a list of names.
         ignore_index: Label of pixels that are not trained on.
         join_ground_truth: Whether training adds the image's own categories to the
             selected ones.
         tag_validation: Arguments of the second look at predictions (Eq. 17); ``type``
             is ``TagValidation`` by default and ``seen`` this vocabulary. None: no
             second look.
-        text_bank: Arguments of :class:`TextBank`, which keeps embeddings in memory
+        text_bank: Arguments of ``TextBank``, which keeps embeddings in memory
             and on disk; ``dict(root=None)``: in memory only.
         compile_head: Arguments of torch.compile for neck and head at test time, and
             ``bucket``: the number of categories is rounded up to a multiple of it (8),
             so that few numbers are compiled. None: not compiled.
         train_cfg: Unused; mmseg's tools pass it.
-        test_cfg: The keys of :class:`~.settings.PredictSettings`.
+        test_cfg: The keys of ``PredictSettings``.
         data_preprocessor: ``OpenVocabDataPreProcessor``.
         pretrained: Unused; mmseg's tools pass it.
         init_cfg: As in mmengine.
@@ -146,8 +146,8 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
         """Change the words; names, palette and ``dataset_meta`` follow.
 
         Args:
-            vocabulary: A :class:`Vocabulary`, a name or path for
-                :meth:`Vocabulary.load`, or a list of names.
+            vocabulary: A ``Vocabulary``, a name or path for
+                ``Vocabulary.load``, or a list of names.
 
         Raises:
             ValueError: There are no words, or one is given twice.
@@ -213,7 +213,7 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
 
     def decode(self, features: CLIPFeatures, text: TextEmbeddings, pairs: Pairs
                ) -> Tensor:
-        """Logits of pairs [M, h, w] (Eq. 6-16), see :func:`~.decoding.decode_pairs`.
+        """Logits of pairs [M, h, w] (Eq. 6-16), see ``decode_pairs``.
 
         Args:
             features: The encoder's view of B images.

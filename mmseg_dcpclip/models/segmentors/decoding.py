@@ -30,7 +30,7 @@ def decode_pairs(neck: CategoryNeck, head: CategoryHead, features: CLIPFeatures,
         text: Embeddings of the vocabulary.
         pairs: All M pairs of these images.
         max_places: Pairs times patches at once.
-        compile_options: Of :func:`decode_compiled`; None: not compiled.
+        compile_options: Of ``decode_compiled``; None: not compiled.
 
     Returns:
         Tensor: [M, h, w].
@@ -84,7 +84,7 @@ def _compiled(**options: Any) -> Callable[..., Tensor]:
 def decode_compiled(neck: CategoryNeck, head: CategoryHead, features: CLIPFeatures,
                     text: Tensor, pairs: Pairs, from_neck: Any, from_head: Any, *,
                     bucket: int = 8, **options: Any) -> Tensor:
-    """:func:`decode_part` of one image by torch.compile.
+    """``decode_part`` of one image by torch.compile.
 
     The pairs are filled up to a multiple of ``bucket``, so that few numbers of them
     are compiled; the others' logits do not change.

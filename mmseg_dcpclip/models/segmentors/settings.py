@@ -71,7 +71,7 @@ class PredictSettings:
         return settings
 
     def views(self) -> dict[str, Any]:
-        """Arguments of :func:`~.views.make_views`."""
+        """Arguments of ``make_views``."""
         if self.mode == 'whole':
             return dict(mode='whole')
         return dict(mode='slide', crop_size=self.crop_size, stride=self.stride,

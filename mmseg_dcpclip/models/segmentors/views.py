@@ -93,7 +93,7 @@ def make_views(images: Tensor, mode: str = 'whole', crop_size: Sequence[int] = (
     Args:
         images: [B, 3, H, W].
         mode: ``'whole'`` or ``'slide'``, checked by
-            :class:`~.settings.PredictSettings`.
+            ``PredictSettings``.
         crop_size: Height and width of a window (slide).
         stride: Steps of the windows (slide).
         global_view: Add the whole image, resized to a window (slide).

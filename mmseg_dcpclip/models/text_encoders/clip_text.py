@@ -30,7 +30,7 @@ class CLIPTextEncoder(CLIPTower):
         model_name: As the backbone's.
         pretrained: As the backbone's.
         templates: Set name or sentences, see
-            :func:`~mmseg_dcpclip.models.text_encoders.templates.get_templates`.
+            ``get_templates``.
         trainable: ``'none'`` (embeddings are computed once), ``'qv'``,
             ``'attention'`` or ``'all'`` (embeddings are computed in every step, with
             one template picked at random).
@@ -113,7 +113,7 @@ class CLIPTextEncoder(CLIPTower):
 
     def encode(self, vocabulary: Vocabulary,
                templates: Sequence[str] | None = None) -> Tensor:
-        """Embed every category with every template, see :meth:`encode_blocks`.
+        """Embed every category with every template, see ``encode_blocks``.
 
         Returns:
             Tensor: Unit embeddings, float32 [C, P, D].
