@@ -8,9 +8,9 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, save_checkpoint
 from mmseg.apis import MMSegInferencer, inference_model, init_model
 from PIL import Image
-from toys import MINI, WORDS, toy_model, toy_model_config
+from toys import MINI, WORDS, toy_model, toy_model_config, toy_samples
 
-from mmseg_dcpclip import Predictor
+from mmseg_dcpclip import Predictor, Vocabulary
 from mmseg_dcpclip.cli import main
 from mmseg_dcpclip.models.weights import WeightsError
 
@@ -153,16 +153,50 @@ def test_hook_and_model_that_disagree_are_refused(folder, weights):
 
 
 @pytest.mark.parametrize('route', [by_runner, by_command])
-def test_words_of_another_dataset_are_an_error_and_no_number(folder, weights, route,
-                                                             capsys):
-    (folder / 'classes.txt').write_text('\n'.join(reversed(WORDS)))
-    with pytest.raises(ValueError, match='other words than the model.*VocabularyHook'):
-        route(config_of(folder), save(weights, folder), folder)
-    hooks = dict(vocabulary=dict(type='VocabularyHook'))
-    # with the hook they follow, whatever else a config adds
+@pytest.mark.parametrize('hooks', [{}, dict(vocabulary=dict(type='VocabularyHook'))])
+def test_words_follow_the_data_whatever_hooks_there_are(folder, weights, route, hooks):
+    words = ['sky', *reversed(WORDS), 'sea']
+    (folder / 'classes.txt').write_text('\n'.join(words))
+    checkpoint = save(weights, folder)
     config = config_of(folder, hooks=hooks)
     config.custom_hooks = [dict(type='EMAHook', priority='LOW')]
-    route(config, save(weights, folder), folder)
+    seg_map = route(config, checkpoint, folder)
+    predictor = Predictor(config_of(folder), checkpoint)
+    expected = predictor.predict(folder / 'images' / 'a.jpg', words)
+    np.testing.assert_array_equal(seg_map, expected.pred_sem_seg.data[0].numpy())
+
+
+def test_words_that_nobody_has_are_refused():
+    model = toy_model().eval()
+    data = model.data_preprocessor(toy_samples([(16, 16)]))
+    data['data_samples'][0].set_metainfo(dict(vocabulary_digest='0' * 64))
+    for mode in ('predict', 'loss'):
+        with pytest.raises(ValueError, match='other words than the model.*set_vocab'):
+            model(**data, mode=mode)
+
+
+def test_a_batch_of_two_vocabularies_equals_one_by_one():
+    """As a concatenation of two datasets makes it."""
+    other = Vocabulary(['sky', 'sea|ocean'])
+    results = []
+    for order in ([0, 1, 0], [0], [1]):
+        model = toy_model(test_cfg=dict(return_logits=True))
+        both = [model.vocabulary, other]
+        data = toy_samples([(32, 32)] * len(order), num_classes=2)
+        for i, (sample, which) in enumerate(zip(data['data_samples'], order)):
+            sample.set_metainfo(dict(vocabulary_digest=both[which].digest))
+            data['inputs'][i] = toy_samples([(32, 32)] * 3, 2)['inputs'][which]
+            sample.gt_sem_seg = toy_samples(
+                [(32, 32)] * 3, 2)['data_samples'][which].gt_sem_seg
+        batch = model.data_preprocessor(data)
+        loss = model(**batch, mode='loss')['decode.loss_bce']
+        with torch.no_grad():
+            samples = model.eval()(**batch, mode='predict')
+        results.append((loss, [sample.seg_logits.data for sample in samples]))
+    (mixed, maps), (first, own), (second, others) = results
+    torch.testing.assert_close(mixed, (2 * first + second) / 3, atol=1e-5, rtol=1e-5)
+    for found, expected in zip(maps, (own[0], others[0], own[0])):
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_our_configs_keep_the_words_whatever_hooks_are_added(tmp_path):

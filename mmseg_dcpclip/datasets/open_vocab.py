@@ -119,9 +119,10 @@ class OpenVocabMixin(_Dataset):
     def prepare_data(self, idx: int) -> Any:
         """What the pipeline makes of a picture; its sample says whose words it has."""
         data = super().prepare_data(idx)
-        if isinstance(data, dict) and 'data_samples' in data:
-            data['data_samples'].set_metainfo(
-                dict(vocabulary_digest=self.vocabulary.digest))
+        samples = data.get('data_samples', []) if isinstance(data, dict) else []
+        # a list of them behind TestTimeAug
+        for sample in samples if isinstance(samples, list) else [samples]:
+            sample.set_metainfo(dict(vocabulary_digest=self.vocabulary.digest))
         return data
 
     def load_data_list(self) -> list[dict]:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from .label_sets import LABEL_SETS, read_label_set
 from .palette import check_palette
 
 Entry = str | Sequence[str]
+# Values never change and equal keys mean equal words: which one is found is all one.
+_ALIVE: 'WeakValueDictionary[str, Vocabulary]' = WeakValueDictionary()
 
 
 def match_names(names: Sequence[str], known: Sequence[str],
@@ -104,6 +107,16 @@ class Vocabulary:
         self.name = name
         self.origin = origin
         self.digest = digest_of(self.synonyms)
+        _ALIVE[self.digest] = self
+
+    @staticmethod
+    def alive(digest: str) -> 'Vocabulary | None':
+        """The vocabulary of a digest, if one is in use in this process.
+
+        A picture of a dataset carries the digest of its words; the dataset holds the
+        words themselves.
+        """
+        return _ALIVE.get(digest)
 
     def __len__(self) -> int:
         return len(self.names)

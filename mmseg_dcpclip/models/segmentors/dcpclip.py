@@ -28,9 +28,17 @@ from ..text_encoders.text_bank import TextBank
 from ..weights import AllWeightsMixin
 from .decoding import decode_pairs
 from .label_map import make_label_map
-from .samples import categories_in, check_words, stack_labels
+from .samples import categories_in, group_by_words, stack_labels
 from .settings import PredictSettings
-from .views import Images, Views, group_by_size, make_views, resize, undo_augmentation
+from .views import (
+    Images,
+    Views,
+    group_by_size,
+    make_views,
+    resize,
+    take,
+    undo_augmentation,
+)
 
 
 @MODELS.register_module()
@@ -42,6 +50,9 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
     and arg max; at last regions of unseen categories are checked once more (Eq. 17).
     Parts keep to ``protocol``; sizes that one part decides for
     another need not be in the config.
+
+    Pictures of this package's datasets say whose words they have, and the model's
+    vocabulary follows them.
 
     Args:
         backbone: A ``CLIPVisionBackbone`` that is not plain, or another
@@ -266,20 +277,20 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
 
         Raises:
             ValueError: A label outside the vocabulary or of another size than its
-                image, an ignore_index that is a category, or pictures of a dataset
-                with other words than the model's.
+                image, or an ignore_index that is a category.
             FloatingPointError: A loss is NaN or infinite.
         """
-        check_ignore_index(self.ignore_index, len(self.vocabulary))
-        check_words(self.vocabulary, data_samples)
-        text = self.text_embeddings() if text is None else text
         total: dict[str, Tensor] = {}
-        for index, images in group_by_size(inputs):
-            share = len(index) / len(inputs)
-            losses = self._group_loss(images, [data_samples[i] for i in index], text,
-                                      selection)
-            for name, value in losses.items():
-                total[name] = total.get(name, 0) + share * value
+        for words, own in group_by_words(self.vocabulary, data_samples):
+            self.set_vocabulary(words)
+            check_ignore_index(self.ignore_index, len(words))
+            embeddings = self.text_embeddings() if text is None else text
+            for index, images in group_by_size(take(inputs, own)):
+                samples = [data_samples[own[i]] for i in index]
+                losses = self._group_loss(images, samples, embeddings, selection)
+                for name, value in losses.items():
+                    share = len(index) / len(inputs)
+                    total[name] = total.get(name, 0) + share * value
         check_finite(total, data_samples)
         return total
 
@@ -323,24 +334,25 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
             at ``ori_shape``), the metainfo ``selected_categories`` (ids), and what
             ``test_cfg`` asks for: ``seg_logits``, one map per selected category in
             their order, and ``patch_features`` [D, rows, columns].
-
-        Raises:
-            ValueError: Pictures of a dataset with other words than the model's.
         """
         if data_samples is None:
             data_samples = [SegDataSample() for _ in range(len(inputs))]
-        check_words(self.vocabulary, data_samples)
-        for index, images in group_by_size(inputs):
-            views = make_views(images, **self.settings.views())
-            logits, pairs, features = self.encode_decode(views.images)
-            for i, sample_index in enumerate(index):
-                sample = data_samples[sample_index]
-                self.write_prediction(sample, logits, pairs, views, i)
-                if self.tag_validation is not None or self.settings.return_features:
-                    feats = self._whole_features(images, features, views, i)
-                    feats = undo_augmentation(feats, sample.metainfo, views.size)
-                    self._look_again(sample, feats)
+        for words, own in group_by_words(self.vocabulary, data_samples):
+            self.set_vocabulary(words)
+            for index, images in group_by_size(take(inputs, own)):
+                self._predict_group(images, [data_samples[own[i]] for i in index])
         return data_samples
+
+    def _predict_group(self, images: Tensor, data_samples: list[SegDataSample]) -> None:
+        """Write the predictions of images of one size."""
+        views = make_views(images, **self.settings.views())
+        logits, pairs, features = self.encode_decode(views.images)
+        for i, sample in enumerate(data_samples):
+            self.write_prediction(sample, logits, pairs, views, i)
+            if self.tag_validation is not None or self.settings.return_features:
+                feats = self._whole_features(images, features, views, i)
+                feats = undo_augmentation(feats, sample.metainfo, views.size)
+                self._look_again(sample, feats)
 
     def write_prediction(self, sample: SegDataSample, logits: Tensor, pairs: Pairs,
                          views: Views, image: int) -> None:

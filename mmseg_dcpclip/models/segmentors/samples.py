@@ -1,4 +1,4 @@
-"""What data samples say: their labels and whose words these are."""
+"""What data samples say: their labels, and whose words these are."""
 
 from collections.abc import Sequence
 
@@ -9,24 +9,37 @@ from torch import Tensor
 from ...vocabulary import Vocabulary
 
 
-def check_words(vocabulary: Vocabulary, data_samples: Sequence[SegDataSample]) -> None:
-    """Refuse pictures of a dataset with other words than the model's.
+def group_by_words(own: Vocabulary, data_samples: Sequence[SegDataSample]
+                   ) -> list[tuple[Vocabulary, list[int]]]:
+    """Whose words the pictures of a batch have, and which pictures these are.
+
+    Those of this package's datasets carry ``vocabulary_digest``, so that the words
+    follow the data; all others have the model's words.
 
     Args:
-        vocabulary: The model's.
-        data_samples: Those of this package's datasets carry ``vocabulary_digest``.
+        own: The model's words.
+        data_samples: Of a batch.
+
+    Returns:
+        list: Words with the places of their pictures, in order of the first.
 
     Raises:
-        ValueError: Names the picture, the model's words and the remedy.
+        ValueError: A picture belongs to words that are not in use in this process.
     """
-    for sample in data_samples:
-        digest = sample.metainfo.get('vocabulary_digest')
-        if digest not in (None, vocabulary.digest):
+    groups: dict[str, list[int]] = {}
+    for i, sample in enumerate(data_samples):
+        digest = sample.metainfo.get('vocabulary_digest', own.digest)
+        groups.setdefault(digest, []).append(i)
+    found = []
+    for digest, index in groups.items():
+        words = own if digest == own.digest else Vocabulary.alive(digest)
+        if words is None:
             raise ValueError(
-                f'{sample.metainfo.get("img_path", "a picture")} belongs to a dataset '
-                f'with other words than the model, which has {vocabulary!r}: keep '
-                "default_hooks.vocabulary=dict(type='VocabularyHook') in the config, "
-                'or call model.set_vocabulary with the words of the dataset')
+                f'{data_samples[index[0]].metainfo.get("img_path", "a picture")} '
+                'belongs to a dataset with other words than the model, which has '
+                f'{own!r}: call model.set_vocabulary with the words of the dataset')
+        found.append((words, index))
+    return found
 
 
 def stack_labels(images: Tensor, data_samples: Sequence[SegDataSample]) -> Tensor:

@@ -30,6 +30,11 @@ def group_by_size(images: Images) -> Iterator[tuple[list[int], Tensor]]:
         yield index, torch.stack([images[i] for i in index])
 
 
+def take(images: Images, index: Sequence[int]) -> Images:
+    """Some of the images, or all of them as they are."""
+    return images if len(index) == len(images) else [images[i] for i in index]
+
+
 def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
     """Bilinear resizing of [M, h, w] or [B, C, h, w] in float32."""
     if tuple(maps.shape[-2:]) == tuple(size):
