@@ -19,7 +19,7 @@ LOCATIONS = dict(
     DATASETS=('datasets', 'miniworld.dataset'),
     TRANSFORMS=('datasets', 'miniworld.dataset'),
     HOOKS=('engine', ),
-    LOOPS=('engine', ),
+    LOOPS=('evaluation', ),
     METRICS=('evaluation', ),
     OPTIM_WRAPPERS=('engine', ),
 )

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from mmengine.config import Config
     from mmengine.runner import Runner
 
-    from ..evaluation.benchmarks import Benchmark
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--show-dir', help='folder for pictures of the predictions')
     parser.add_argument('--wait-time', type=float, default=2,
                         help='seconds each picture is shown')
+    parser.add_argument('--tta', action='store_true',
+                        help="flipped and resized forms of each picture, as the "
+                        "config's tta_pipeline says, merged")
     parser.add_argument('--benchmarks', nargs='+', metavar='NAME',
                         help="test on these benchmarks, or 'all', and print one table")
     add_data_root(parser)
@@ -78,12 +80,14 @@ def _test(args: argparse.Namespace) -> int:
 def _prepared(args: argparse.Namespace, weights: str | None) -> 'Config':
     """The config with all arguments in it."""
     config = load_config(args.config, args.cfg_options)
-    from ..engine import prepare_cpu
+    from ..engine import prepare_cpu, use_tta
     config.launcher = args.launcher
     config.work_dir = (args.work_dir or config.get('work_dir')
                        or str(Path('work_dirs') / args.config.stem))
     config.load_from, config.resume = weights, False
     prepare_cpu(config)
+    if args.tta:
+        use_tta(config)
     if args.show or args.show_dir:
         hook = config.get('default_hooks', {}).get('visualization')
         if hook is None:
@@ -96,12 +100,12 @@ def _prepared(args: argparse.Namespace, weights: str | None) -> 'Config':
 
 
 def _build_runner(config: 'Config') -> 'Runner':
-    from mmengine.model import is_model_wrapper
     from mmengine.runner import Runner
+
+    from ..engine import bare_model
     runner = Runner.from_cfg(config)
     if config.load_from is None:
-        model = runner.model
-        (model.module if is_model_wrapper(model) else model).init_weights()
+        bare_model(runner).init_weights()
     return runner
 
 
@@ -110,12 +114,15 @@ def _test_benchmarks(args: argparse.Namespace, config: 'Config') -> int:
     from mmengine.dist import init_dist, is_distributed, is_main_process
     from mmengine.registry import init_default_scope
 
+    from ..apis.checkpoints import naming
     from ..evaluation import benchmarks as library
     from ..shipped import configs_folder
     from .benchmark_table import print_summary
     found = library.collect_benchmarks(
         config, args.benchmarks, configs_folder() / '_base_' / 'datasets',
         args.data_root)
+    for benchmark in found if args.tta else ():
+        benchmark.dataloader['dataset']['pipeline'] = config.tta_pipeline
     work_dir = Path(config.work_dir)
     library.set_outputs(found, work_dir / 'benchmarks', args.out)
     # Before the model is built: a mistake shows before the first image.
@@ -123,26 +130,17 @@ def _test_benchmarks(args: argparse.Namespace, config: 'Config') -> int:
     if args.launcher != 'none' and not is_distributed():
         init_dist(args.launcher, **config.get('env_cfg', {}).get('dist_cfg', {}))
     library.build_datasets(found, say)
-    there = [benchmark for benchmark in found if benchmark.dataset is not None]
+    there = any(benchmark.dataset is not None for benchmark in found)
     if there:
-        _run(config, there, found)
+        config.pop('benchmarks', None)  # the loop has them now
+        library.set_loop(config, found)
+        runner = _build_runner(config)
+        with naming(config.load_from):
+            runner.test()
+        library.take_scores(found, runner)
     if is_main_process():
         path = work_dir / 'benchmarks.json'
         library.write_summary(found, path, config=str(config.filename),
                               checkpoint=str(config.load_from))
         print_summary(found, path)
     return 0 if there else 1
-
-
-def _run(config: 'Config', there: 'list[Benchmark]', found: 'list[Benchmark]') -> None:
-    from ..apis.checkpoints import naming
-    from ..evaluation.benchmarks import run_benchmarks
-
-    # mmengine prints the config, and takes many seconds to format long ones.
-    config.pop('benchmarks', None)
-    # Any test settings will do to build the runner, they are replaced.
-    config.test_dataloader = there[0].dataloader
-    config.test_evaluator = there[0].evaluator
-    config.test_cfg = config.get('test_cfg') or dict(type='TestLoop')
-    with naming(config.load_from):
-        run_benchmarks(_build_runner(config), found)

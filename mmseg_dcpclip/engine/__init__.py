@@ -1,7 +1,14 @@
 from .cpu import CPUAmpOptimWrapper, end_processes, prepare_cpu, use_amp
-from .hooks import CostHook, ParameterReportHook, TagValidationHook, VocabularyHook
+from .hooks import (
+    CostHook,
+    ParameterReportHook,
+    TagValidationHook,
+    VocabularyHook,
+    bare_model,
+)
+from .tta import use_tta
 
 __all__ = [
     'CPUAmpOptimWrapper', 'CostHook', 'ParameterReportHook', 'TagValidationHook',
-    'VocabularyHook', 'end_processes', 'prepare_cpu', 'use_amp'
+    'VocabularyHook', 'bare_model', 'end_processes', 'prepare_cpu', 'use_amp', 'use_tta'
 ]

@@ -8,7 +8,6 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.registry import LOOPS
 from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
@@ -125,31 +124,34 @@ def build_datasets(benchmarks: Sequence[Benchmark],
                 say(f'{benchmark.name}: {error}')
 
 
-def run_benchmarks(runner: Runner, benchmarks: Sequence[Benchmark]) -> None:
-    """Test the runner's model on each benchmark that is there.
+def set_loop(config: Config, benchmarks: Sequence[Benchmark]) -> None:
+    """Let a config's test go through the benchmarks that are there.
 
     Args:
-        runner: Built with any test settings; its checkpoint is loaded once.
-        benchmarks: With datasets; scores are filled in.
+        config: Its test settings are changed.
+        benchmarks: With datasets, one at least.
     """
-    runner.call_hook('before_run')
-    runner.load_or_resume()
+    there = [benchmark for benchmark in benchmarks if benchmark.dataset is not None]
+    # Runners want all three; the loop looks at its own only.
+    config.test_dataloader = there[0].dataloader
+    config.test_evaluator = there[0].evaluator
+    config.test_cfg = dict(
+        type='BenchmarksTestLoop',
+        loop=dict(dict(type='TestLoop') | dict(config.get('test_cfg') or {})),
+        benchmarks={benchmark.name: dict(dataloader=benchmark.dataloader,
+                                         evaluator=benchmark.evaluator)
+                    for benchmark in there})
+
+
+def take_scores(benchmarks: Sequence[Benchmark], runner: Runner) -> None:
+    """Fill in what the loop of ``set_loop`` found.
+
+    Args:
+        benchmarks: Their scores are set.
+        runner: After its test.
+    """
     for benchmark in benchmarks:
-        if benchmark.dataset is None:
-            continue
-        runner.logger.info(f'benchmark {benchmark.name}')
-        # Each benchmark is gone through once: its workers need not stay.
-        dataloader = benchmark.dataloader | dict(
-            dataset=benchmark.dataset, persistent_workers=False)
-        loop = LOOPS.build(
-            dict(type='TestLoop') | dict(runner.cfg.get('test_cfg') or {}),
-            default_args=dict(
-                runner=runner, dataloader=dataloader, evaluator=benchmark.evaluator))
-        # Hooks find the current dataset as runner.test_dataloader, for which mmengine
-        # has no public setter.
-        runner._test_loop = loop
-        benchmark.scores = loop.run()
-    runner.call_hook('after_run')
+        benchmark.scores = runner.test_loop.scores.get(benchmark.name, {})
 
 
 def summary_rows(benchmarks: Sequence[Benchmark]) -> list[dict]:

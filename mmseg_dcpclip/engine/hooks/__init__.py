@@ -1,6 +1,7 @@
 from .cost_hook import CostHook
 from .parameter_report_hook import ParameterReportHook
 from .tag_validation_hook import TagValidationHook
-from .vocabulary_hook import VocabularyHook
+from .vocabulary_hook import VocabularyHook, bare_model
 
-__all__ = ['CostHook', 'ParameterReportHook', 'TagValidationHook', 'VocabularyHook']
+__all__ = ['CostHook', 'ParameterReportHook', 'TagValidationHook', 'VocabularyHook',
+           'bare_model']

@@ -3,7 +3,7 @@
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
@@ -12,9 +12,11 @@ from ...vocabulary import Vocabulary
 
 
 def bare_model(runner: Runner) -> Any:
-    """The runner's model without a DDP or other wrapper."""
+    """The runner's model without DDP, test-time augmentation or another wrapper."""
     model = runner.model
-    return model.module if is_model_wrapper(model) else model
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
 
 
 @HOOKS.register_module()

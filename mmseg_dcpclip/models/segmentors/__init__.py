@@ -1,3 +1,4 @@
 from .dcpclip import DCPCLIP
+from .tta import OVSegTTAModel
 
-__all__ = ['DCPCLIP']
+__all__ = ['DCPCLIP', 'OVSegTTAModel']
