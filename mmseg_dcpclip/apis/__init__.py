@@ -1,12 +1,13 @@
 """Models for single pictures."""
 
 from .images import load_image
+from .inferencer import OVSegInferencer
 from .overlay import category_shares, draw_overlay
 from .predictor import Predictor
 from .test_set import open_test_set
 from .writing import write_prediction
 
 __all__ = [
-    'Predictor', 'category_shares', 'draw_overlay', 'load_image', 'open_test_set',
-    'write_prediction'
+    'OVSegInferencer', 'Predictor', 'category_shares', 'draw_overlay', 'load_image',
+    'open_test_set', 'write_prediction'
 ]

@@ -13,6 +13,7 @@ from PIL import Image
 from toys import WORDS, toy_model, toy_model_config
 
 from mmseg_dcpclip import Predictor, Vocabulary
+from mmseg_dcpclip.apis import OVSegInferencer
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='LoadWideAnnotations'),
             dict(type='PackSegInputs')]
@@ -172,6 +173,37 @@ def test_inferencer(trained, predictor, tmp_path):
     np.testing.assert_array_equal(result['predictions'], expected)
     assert result['visualization'].shape == (24, 32, 3)
     assert tuple(inferencer.visualizer.dataset_meta['classes']) == tuple(WORDS)
+
+
+def test_our_inferencer_takes_the_words(trained, predictor, tmp_path):
+    path = tmp_path / 'p.png'
+    Image.fromarray(picture()).save(path)
+    words = ['sky', 'sea|ocean', 'sand']
+    expected = predictor.predict(path, words).pred_sem_seg.data[0].numpy()
+    ours = OVSegInferencer(*trained, classes=words, palette=[[9, 9, 9], [40, 40, 40],
+                                                             [80, 80, 80]],
+                           device='cpu', show_progress=False)
+    result = ours(str(path), return_vis=True)
+    np.testing.assert_array_equal(result['predictions'], expected)
+    assert tuple(ours.visualizer.dataset_meta['classes']) == ('sky', 'sea', 'sand')
+    assert ours.visualizer.dataset_meta['palette'][0] == [9, 9, 9]
+    named = OVSegInferencer(*trained, dataset_name='pascal_voc_20', device='cpu')
+    assert len(named.model.vocabulary) == 20
+    stock = OVSegInferencer(*trained, dataset_name='cityscapes', device='cpu')
+    assert stock.model.vocabulary.names[0] == 'road'
+
+
+def test_our_inferencer_writes_any_id(trained, tmp_path):
+    Image.fromarray(picture()).save(tmp_path / 'p.png')
+    ours = OVSegInferencer(*trained, classes=[f'thing {i}' for i in range(600)],
+                           device='cpu', show_progress=False)
+    ours.model.selection.theta = 0.0
+    for turn in range(2):
+        result = ours(str(tmp_path / 'p.png'), out_dir=str(tmp_path / 'out'))
+        written = np.asarray(Image.open(
+            tmp_path / 'out' / 'pred' / f'{turn:08d}_pred.png')).astype(int)
+        np.testing.assert_array_equal(written, result['predictions'])
+    assert written.max() > 255
 
 
 def test_our_own_configs_there(tmp_path):

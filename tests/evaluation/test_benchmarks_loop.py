@@ -36,7 +36,8 @@ def runner_of(tmp_path, test_cfg, name, **changes):
 def test_scores_are_those_of_single_tests(tmp_path):
     names = ('mini-20', 'mini-59')
     both = {name: benchmark(name) for name in names}
-    runner = runner_of(tmp_path, dict(type='BenchmarksTestLoop', benchmarks=both), 'all')
+    test_cfg = dict(type='BenchmarksTestLoop', benchmarks=both)
+    runner = runner_of(tmp_path, test_cfg, 'all')
     scores = runner.test()
     assert {key.partition('/')[0] for key in scores} == set(names)
     for name in names:
