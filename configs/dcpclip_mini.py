@@ -1,6 +1,6 @@
 # DCP-CLIP on the small drawn world: the run of `make demo`.
 _base_ = [
-    './_base_/models/dcpclip_mini.py',
+    './_base_/models/dcpclip_mini_model.py',
     './_base_/datasets/miniworld.py',
     './_base_/schedules/schedule_mini.py',
     './_base_/default_runtime.py',

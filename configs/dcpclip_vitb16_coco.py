@@ -1,6 +1,6 @@
 # DCP-CLIP ViT-B/16, trained on COCO-Stuff.
 _base_ = [
-    './_base_/models/dcpclip_vitb16.py',
+    './_base_/models/dcpclip_vitb16_model.py',
     './_base_/datasets/coco_stuff_171.py',
     './_base_/schedules/schedule_80k.py',
     './_base_/default_runtime.py',

@@ -1,7 +1,7 @@
 # DCP-CLIP ViT-B/16 on a dataset of your own: a folder of images, one of label PNGs and
 # a text file of class names. Set data_root below or with --cfg-options.
 _base_ = [
-    './_base_/models/dcpclip_vitb16.py',
+    './_base_/models/dcpclip_vitb16_model.py',
     './_base_/datasets/own_dataset.py',
     './_base_/schedules/schedule_80k.py',
     './_base_/default_runtime.py',

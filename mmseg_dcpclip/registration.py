@@ -19,6 +19,7 @@ LOCATIONS = dict(
     DATASETS=('datasets', 'miniworld.dataset'),
     TRANSFORMS=('datasets', 'miniworld.dataset'),
     HOOKS=('engine', ),
+    RUNNERS=('engine', ),
     LOOPS=('evaluation', ),
     METRICS=('evaluation', ),
     OPTIM_WRAPPERS=('engine', ),

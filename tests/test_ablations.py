@@ -113,7 +113,7 @@ def logits(model):
 
 @pytest.mark.parametrize('name', SWITCHES)
 def test_a_switch_changes_what_it_names(name, full):
-    model = build(FOLDER / 'ablations' / 'mini' / f'{name}.py')
+    model = build(tables.table_config(name, 'mini', FOLDER))
     gone, new = SWITCHES[name]
     assert parts(full) - parts(model) == gone
     assert parts(model) - parts(full) == new
@@ -130,12 +130,15 @@ def test_a_switch_changes_what_it_names(name, full):
 
 def test_cosine_rows_and_selection_rows():
     folder = FOLDER / 'ablations' / 'mini'
-    model = build(folder / 'baseline.py')
+    model = build(folder / 'dcpclip_mini_baseline.py')
     assert parts(model) == {'decode_head.scale', 'decode_head.bias'}
     assert model.selection.theta == 0
     whole = Config.fromfile(MINI_CONFIG).model
-    assert Config.fromfile(folder / 'dcs.py').model.selection == whole.selection
-    for path in sorted(folder.glob('theta_*.py')) + sorted(folder.glob('union*.py')):
+    dcs = Config.fromfile(folder / 'dcpclip_mini_dcs.py').model
+    assert dcs.selection == whole.selection
+    paths = [*folder.glob('*_theta_*.py'), *folder.glob('*_union*.py')]
+    assert len(paths) == 10
+    for path in sorted(paths):
         model = Config.fromfile(path).model
         assert model.selection != whole.selection
         assert model.selection.get('form', 'paper') == (
@@ -145,18 +148,20 @@ def test_cosine_rows_and_selection_rows():
 
 
 def own_text(path):
-    """What a config says itself, without comment and base."""
-    return re.sub(r"^(#.*|_base_ = '\.\./\.\..*')\n", '', path.read_text(), flags=re.M)
+    """What a config says itself, without comment, world and the whole model."""
+    text = path.read_text().replace(f'dcpclip_{path.parent.name}_', '')
+    return re.sub(r"^(#.*|_base_ = '\.\./\.\..*')\n", '', text, flags=re.M)
 
 
 def test_both_worlds_switch_the_same():
-    real, mini = (FOLDER / 'ablations' / world for world in ('vitb16', 'mini'))
-    names = {path.name for path in real.glob('*.py')}
+    real, mini = ({path.stem.removeprefix(f'dcpclip_{world}_'): path
+                   for path in (FOLDER / 'ablations' / world).glob('*.py')}
+                  for world in ('vitb16', 'mini'))
+    assert len(real) == 24
     # theta 0.5 is the real model's own
-    assert {path.name for path in mini.glob('*.py')} - names == {
-        'theta_05.py', 'union.py'}
-    for name in names:
-        assert own_text(real / name) == own_text(mini / name), name
+    assert set(mini) - set(real) == {'theta_05', 'union'}
+    for name, path in real.items():
+        assert own_text(path) == own_text(mini[name]), name
 
 
 @pytest.mark.parametrize('world', tables.WORLDS)

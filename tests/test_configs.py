@@ -3,14 +3,17 @@
 import hashlib
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
+from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmseg.registry import HOOKS, METRICS, MODELS
 
-from mmseg_dcpclip.engine import VocabularyHook
+from mmseg_dcpclip.engine import VocabularyHook, use_tta
 from mmseg_dcpclip.evaluation.efficiency import count_parameters
-from mmseg_dcpclip.models import CosineNeck
+from mmseg_dcpclip.models import CosineNeck, OVSegTTAModel
 
 FOLDER = Path(__file__).resolve().parents[1] / 'configs'
 CONFIGS = sorted(path for path in FOLDER.rglob('*.py') if '_base_' not in path.parts)
@@ -40,6 +43,26 @@ def test_builds_from_another_folder(path, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
     if path.stem == 'dcpclip_mini':
         assert MODELS.build(config.model).vocabulary.name == 'mini-seen'
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=NAMES)
+def test_augments_at_test_time(path, tmp_path):
+    config = Config.fromfile(path)
+    use_tta(config)
+    with torch.device('meta'):
+        assert isinstance(MODELS.build(config.model), OVSegTTAModel)
+    image, label = tmp_path / 'image.png', tmp_path / 'label.png'
+    cv2.imwrite(str(image), np.random.default_rng(0).integers(
+        0, 256, (96, 128, 3), np.uint8))
+    cv2.imwrite(str(label), np.tile(np.arange(128, dtype=np.uint8), (96, 1)))
+    forms = Compose(config.test_dataloader.dataset.pipeline)(dict(
+        img_path=str(image), seg_map_path=str(label), seg_fields=[],
+        reduce_zero_label=False, label_map=None))
+    one, mirrored = forms['inputs']
+    assert torch.equal(one.flip(2), mirrored)
+    assert [sample.flip for sample in forms['data_samples']] == [False, True]
+    truth = forms['data_samples'][0].gt_sem_seg.data
+    assert torch.equal(truth[0, 0], torch.arange(128)) and truth.shape[1] == 96
 
 
 def test_size_of_the_models():

@@ -1,5 +1,7 @@
 custom_imports = dict(imports=['mmseg_dcpclip'], allow_failed_imports=False)
 default_scope = 'mmseg'
+# MMEngine's Runner, and without CUDA one that trains with several processes too.
+runner_type = 'AnywhereRunner'
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
@@ -19,6 +21,7 @@ default_hooks = dict(
 visualizer = dict(
     type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')],
     name='visualizer')
+tta_model = dict(type='OVSegTTAModel')
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'
 load_from = None

@@ -6,9 +6,11 @@ from .hooks import (
     VocabularyHook,
     bare_model,
 )
+from .runner import AnywhereRunner
 from .tta import use_tta
 
 __all__ = [
-    'CPUAmpOptimWrapper', 'CostHook', 'ParameterReportHook', 'TagValidationHook',
-    'VocabularyHook', 'bare_model', 'end_processes', 'prepare_cpu', 'use_amp', 'use_tta'
+    'AnywhereRunner', 'CPUAmpOptimWrapper', 'CostHook', 'ParameterReportHook',
+    'TagValidationHook', 'VocabularyHook', 'bare_model', 'end_processes', 'prepare_cpu',
+    'use_amp', 'use_tta'
 ]

@@ -138,4 +138,6 @@ def table_config(config: str, world: str, configs: Path) -> Path:
         return configs / f'{WORLDS[world].full}.py'
     if config.startswith('dcpclip_'):
         return configs / f'{config}.py'
-    return configs / 'ablations' / WORLDS[world].folder / f'{config}.py'
+    # mim finds configs by their file names alone, so these differ between worlds.
+    folder = WORLDS[world].folder
+    return configs / 'ablations' / folder / f'dcpclip_{folder}_{config}.py'

@@ -252,6 +252,94 @@ def test_what_is_trained(toy_clip):
         CLIPVisionBackbone(trainable='some', **options)
 
 
+# ------------------------------------------------------- checkpoints of the blocks
+
+def loss_of(backbone, images, with_attention=True):
+    """A number that hangs on all that a backbone returns."""
+    features = backbone(images, with_attention)
+    maps = features if backbone.plain else (features.cls, features.patch,
+                                            *features.shallow)
+    if not backbone.plain and with_attention:
+        maps = (*maps, features.attention)
+    return sum(m.square().mean() for m in maps)
+
+
+@pytest.mark.parametrize('with_attention', [False, True])
+@pytest.mark.parametrize('plain', [False, True])
+@pytest.mark.parametrize('options', [dict(trainable='qv'), dict(trainable='all'),
+                                     dict(trainable='none'),
+                                     dict(patch_tokens='value')])
+def test_checkpointed_blocks_change_nothing(options, plain, with_attention):
+    images = torch.randn(2, 3, 40, 48)
+    results = []
+    for with_cp in (False, True):
+        torch.manual_seed(0)
+        backbone = CLIPVisionBackbone('mini-ViT-8', out_indices=(1, 4), plain=plain,
+                                      with_cp=with_cp, **options).train()
+        loss = loss_of(backbone, images, with_attention)
+        trained = [p for p in backbone.parameters() if p.requires_grad]
+        results.append((loss, *torch.autograd.grad(loss, trained)) if trained
+                       else (loss, ))
+    for one, two in zip(*results):
+        torch.testing.assert_close(one, two, atol=1e-6, rtol=1e-6)
+
+
+def test_checkpointed_blocks_save_memory(monkeypatch):
+    from mmseg_dcpclip.evaluation.efficiency import peak_memory
+    images = torch.randn(2, 3, 64, 64)
+    backbone = CLIPVisionBackbone('mini-ViT-8', out_indices=(1, 3)).train()
+    peaks = []
+    for with_cp in (False, True):
+        backbone.with_cp = with_cp
+        peaks.append(peak_memory(lambda: loss_of(backbone, images).backward()))
+    assert peaks[1] < 0.7 * peaks[0]
+
+    def refuse(*args, **kwargs):
+        raise AssertionError('checkpointed')
+
+    monkeypatch.setattr('mmseg_dcpclip.models.clip.checkpointing.checkpoint', refuse)
+    with pytest.raises(AssertionError, match='checkpointed'):
+        backbone(images)
+    with torch.no_grad():
+        backbone(images)
+    backbone.eval()(images)
+
+
+# ------------------------------------------------- learning rates by depth
+
+def test_layer_depth():
+    backbone = CLIPVisionBackbone('mini-ViT-8', out_indices=(1, 3), trainable='all')
+    depths = {name: backbone.get_layer_depth(name)
+              for name, _ in backbone.named_parameters()}
+    assert {number for _, number in depths.values()} == {7}  # five blocks
+    for name, (depth, _) in depths.items():
+        assert backbone.get_layer_depth(f'backbone.{name}', 'backbone.')[0] == depth
+        assert depth == next((i + 1 for i in range(5) if f'resblocks.{i}.' in name),
+                             6 if 'ln_post' in name or name == 'visual.proj' else 0)
+    assert backbone.get_layer_depth('decode_head.conv.weight', 'backbone.') == (6, 7)
+    assert len({depth for depth, _ in depths.values()}) == 7
+
+
+def test_layer_wise_learning_rates_of_mmpretrain():
+    """By mmpretrain's constructor, which asks the model, as its classifiers do."""
+    from mmpretrain.engine.optimizers import LearningRateDecayOptimWrapperConstructor
+    model = MODELS.build(stock_config('FCNHead', 'all'))
+    model.get_layer_depth = lambda name: model.backbone.get_layer_depth(
+        name, 'backbone.')
+    build = LearningRateDecayOptimWrapperConstructor(
+        dict(optimizer=dict(type='AdamW', lr=1.0, weight_decay=0.05)),
+        dict(layer_decay_rate=0.5))
+    groups = build(model).param_groups
+    rates = {group['param_name']: group['lr'] for group in groups if group['params']}
+    assert set(rates) == {n for n, p in model.named_parameters() if p.requires_grad}
+    assert rates['backbone.visual.conv1.weight'] == 0.5**6
+    assert rates['backbone.visual.positional_embedding'] == 0.5**6
+    for i in range(4):
+        name = f'backbone.visual.transformer.resblocks.{i}.attn.k_proj.weight'
+        assert rates[name] == 0.5**(5 - i)
+    assert rates['decode_head.conv_seg.weight'] == 1
+
+
 # ------------------------------------------------------------------ stock heads
 
 HEADS = {
@@ -262,20 +350,23 @@ HEADS = {
 }
 
 
+def stock_config(head, trainable):
+    return Config(dict(cfg=dict(
+        type='EncoderDecoder',
+        data_preprocessor=dict(type='SegDataPreProcessor', size=(32, 32)),
+        backbone=dict(type='CLIPVisionBackbone', model_name='mini-ViT-8', plain=True,
+                      trainable=trainable, out_indices=(0, 1, 2, 3)),
+        decode_head=dict(
+            **HEADS[head], channels=8, num_classes=5, norm_cfg=dict(type='BN'),
+            loss_decode=dict(type='CrossEntropyLoss')),
+        test_cfg=dict(mode='whole')))).cfg
+
+
 @pytest.mark.parametrize('head', HEADS)
 @pytest.mark.parametrize('trainable', ['qv', 'all'])
 def test_stock_encoder_decoder(head, trainable):
     from toys import assert_all_gradients, toy_samples
-    out_indices = (0, 1, 2, 3)
-    model = MODELS.build(Config(dict(cfg=dict(
-        type='EncoderDecoder',
-        data_preprocessor=dict(type='SegDataPreProcessor', size=(32, 32)),
-        backbone=dict(type='CLIPVisionBackbone', model_name='mini-ViT-8', plain=True,
-                      trainable=trainable, out_indices=out_indices),
-        decode_head=dict(
-            **HEADS[head], channels=8, num_classes=5, norm_cfg=dict(type='BN'),
-            loss_decode=dict(type='CrossEntropyLoss')),
-        test_cfg=dict(mode='whole')))).cfg)
+    model = MODELS.build(stock_config(head, trainable))
     data = model.data_preprocessor(toy_samples([(32, 32)] * 2), True)
     maps = model.extract_feat(data['inputs'])
     assert isinstance(maps, tuple) and [m.shape for m in maps] == [(2, 128, 4, 4)] * 4

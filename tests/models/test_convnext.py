@@ -1,6 +1,7 @@
 """Our neck and decoder behind a ConvNeXt CLIP."""
 
 import json
+import warnings
 
 import open_clip
 import pytest
@@ -148,3 +149,64 @@ def test_real_architectures_build():
             assert backbone.joint_dims == dims and backbone.shallow_dims == widths
             features = backbone(torch.randn(1, 3, 64, 64, device='meta'))
             assert features.patch.shape == (1, 4, dims)
+
+
+def test_checkpointed_blocks_change_nothing(toy_clip):
+    images = torch.randn(2, 3, 64, 96)
+    results = []
+    for with_cp in (False, True):
+        backbone = backbone_of(toy_clip, trainable='all', with_cp=with_cp).train()
+        features = backbone(images)
+        loss = sum(m.square().mean() for m in (features.cls, features.patch,
+                                               *features.shallow))
+        results.append((loss, *torch.autograd.grad(loss, list(backbone.parameters()))))
+    for one, two in zip(*results):
+        torch.testing.assert_close(one, two, atol=1e-6, rtol=1e-6)
+
+
+def test_layer_depth_is_mmpretrains():
+    """Of the same architecture there, stage by stage and block by block."""
+    from mmpretrain.models.backbones import ConvNeXt
+    with torch.device('meta'):
+        ours = CLIPConvNeXtBackbone('convnext_base_w')
+    theirs = ConvNeXt(dict(depths=[3, 3, 27, 3], channels=[4] * 4))
+    depths = {name: ours.get_layer_depth(f'backbone.{name}', 'backbone.')
+              for name, _ in ours.named_parameters()}
+    for name, depth in depths.items():
+        parts = name.split('.')
+        if parts[2] == 'stem':
+            other = 'downsample_layers.0.0.weight'
+        elif parts[2] == 'stages' and parts[4] == 'downsample':
+            other = f'downsample_layers.{parts[3]}.0.weight'
+        elif parts[2] == 'stages':
+            other = f'stages.{parts[3]}.{parts[5]}.gamma'
+        else:
+            other = 'norm3.weight'
+        assert depth == theirs.get_layer_depth(other), name
+    assert {depth for depth, _ in depths.values()} == set(range(14))
+    assert ours.get_layer_depth('decode_head.x', 'backbone.') == (13, 14)
+
+
+def test_traced_and_counted(toy_clip):
+    from mmengine.analysis import get_model_complexity_info
+
+    class Image(torch.nn.Module):
+        """A tracer returns tensors only."""
+
+        def __init__(self):
+            super().__init__()
+            self.backbone = backbone_of(toy_clip)
+
+        def forward(self, images):
+            features = self.backbone(images)
+            return features.cls, features.patch, *features.shallow
+
+    model, images = Image(), torch.randn(1, 3, 70, 40)
+    with warnings.catch_warnings():  # that it holds for one size
+        warnings.simplefilter('ignore', torch.jit.TracerWarning)
+        traced = torch.jit.trace(model, images, check_trace=False)
+    images = torch.randn(2, 3, 70, 40)
+    torch.testing.assert_close(traced(images), model(images))
+    counted = get_model_complexity_info(model, inputs=images[:1], show_table=False,
+                                        show_arch=False)
+    assert counted['flops'] > 0

@@ -32,12 +32,11 @@ def loader(sampler):
                      num_pictures=4, pipeline=PIPELINE))
 
 
-@pytest.mark.parametrize('head', HEADS)
-def test_trains_and_tests_with_pretrained_weights(head, tmp_path):
+def runner_config(head, folder, **changes):
     norm = {} if head.startswith('Segmenter') else dict(norm_cfg=NORM)
-    config = Config(dict(
-        default_scope='mmseg', work_dir=str(tmp_path), log_level='ERROR',
-        experiment_name=f'{tmp_path.name}_{head}', randomness=dict(seed=0),
+    return Config(dict(
+        default_scope='mmseg', work_dir=str(folder), log_level='ERROR',
+        experiment_name=f'{folder.name}_{head}', randomness=dict(seed=0),
         model=dict(
             type='EncoderDecoder',
             data_preprocessor=dict(type='SegDataPreProcessor', size=(32, 32),
@@ -53,7 +52,12 @@ def test_trains_and_tests_with_pretrained_weights(head, tmp_path):
         test_dataloader=loader(dict(type='DefaultSampler', shuffle=False)),
         train_cfg=dict(type='IterBasedTrainLoop', max_iters=2),
         test_cfg=dict(type='TestLoop'), test_evaluator=dict(type='IoUMetric'),
-        optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-3))))
+        optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-3)), **changes))
+
+
+@pytest.mark.parametrize('head', HEADS)
+def test_trains_and_tests_with_pretrained_weights(head, tmp_path):
+    config = runner_config(head, tmp_path)
     runner = Runner.from_cfg(config)
     runner.train()
     # CLIP's weights were there when training began, and moved
@@ -64,3 +68,19 @@ def test_trains_and_tests_with_pretrained_weights(head, tmp_path):
     scores = runner.test()
     assert 0 <= scores['aAcc'] <= 100
     assert all(torch.isfinite(p).all() for p in runner.model.parameters())
+
+
+def test_trains_compiled(tmp_path):
+    """The Runner's ``compile`` ends at the same weights; no kernels are built here."""
+    weights = []
+    for name, compiled in (('eager', False), ('compiled', dict(backend='eager'))):
+        folder = tmp_path / name
+        folder.mkdir()
+        config = runner_config('SETRUPHead', folder, compile=compiled)
+        config.model.decode_head.dropout_ratio = 0
+        runner = Runner.from_cfg(config)
+        runner.train()
+        weights.append(runner.model.state_dict())
+    torch._dynamo.reset()
+    for name, one in weights[0].items():
+        torch.testing.assert_close(one, weights[1][name], atol=1e-5, rtol=1e-3)

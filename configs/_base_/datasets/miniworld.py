@@ -12,6 +12,14 @@ test_pipeline = [
     dict(type='LoadWideAnnotations'),
     dict(type='PackSegInputs')
 ]
+# What `--tta` shows the model: the picture and its mirror image.
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadWideAnnotations'),
+    dict(type='TestTimeAug', transforms=[
+        [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
+        [dict(type='PackSegInputs')]])
+]
 train_dataloader = dict(
     batch_size=8,
     num_workers=0,

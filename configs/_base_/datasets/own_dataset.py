@@ -41,6 +41,16 @@ test_pipeline = [
     dict(type='LoadWideAnnotations'),
     dict(type='PackSegInputs')
 ]
+# What `--tta` shows the model: the picture and its mirror image. More sizes: further
+# Resize entries in the first list.
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='TestTimeAug', transforms=[
+        [dict(type='Resize', scale=(640, 640), keep_ratio=False)],
+        [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
+        [dict(type='LoadWideAnnotations')],
+        [dict(type='PackSegInputs')]])
+]
 train_dataloader = dict(
     # One image on each of four GPUs.
     batch_size=1,

@@ -1,5 +1,6 @@
 """The image tower of a ConvNeXt CLIP, as SED and FC-CLIP use it."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,8 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..clip.layers import load_tower
+from ..clip.checkpointing import run_block
+from ..clip.layers import load_tower, spatial_size
 from ..clip.loading import CLIPWeights, build_tower, clip_config, load_clip_weights
 from ..structures import CLIPFeatures
 
@@ -32,6 +34,9 @@ class CLIPConvNeXtBackbone(BaseModule):
         out_indices: Stages (0 to 3) whose maps are the shallow features F_v; they are
             pooled to the grid of the patches.
         trainable: ``'none'`` or ``'all'`` (as SED, arXiv 2311.15537, trains it).
+        with_cp: In training keep the maps between the blocks only, not what the blocks
+            compute inside, which the backward pass then computes again: one more
+            forward pass of the blocks for most of their memory.
         init_cfg: As in mmengine.
 
     Attributes:
@@ -50,6 +55,7 @@ class CLIPConvNeXtBackbone(BaseModule):
                  pretrained: str | None = None,
                  out_indices: Sequence[int] = (1, 2),
                  trainable: str = 'none',
+                 with_cp: bool = False,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         config = clip_config(model_name, tower='text')
@@ -62,6 +68,7 @@ class CLIPConvNeXtBackbone(BaseModule):
         self.model_name = model_name
         self.pretrained = pretrained
         self.trainable = trainable
+        self.with_cp = with_cp
         self.visual = build_tower(model_name, 'visual', False)
         self.visual.requires_grad_(trainable == 'all')
         trunk = self.visual.trunk
@@ -88,6 +95,34 @@ class CLIPConvNeXtBackbone(BaseModule):
         load_tower(self.visual, weights.visual,
                    f'{weights.source!r} for {self.model_name}')
 
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Where a parameter stands, for learning rates that decay with depth.
+
+        The depths are mmpretrain's for a ConvNeXt: three blocks of the third stage
+        share one, every other stage is one.
+
+        Args:
+            param_name: Its name in the model.
+            prefix: What precedes the backbone's own names there, ``'backbone.'``.
+
+        Returns:
+            tuple: 0 for the stem, then the stages', and for all else, a head's
+            parameters too, one more than the last stage's; and the number of depths.
+        """
+        last = 12 if len(self.visual.trunk.stages[-2].blocks) > 9 else 6
+        depth = last + 1
+        if param_name.startswith(prefix):
+            name = param_name.removeprefix(prefix)
+            place = re.match(
+                r'visual\.trunk\.stages\.(\d)\.(?:downsample|blocks\.(\d+))\.', name)
+            if name.startswith('visual.trunk.stem.'):
+                depth = 0
+            elif place:
+                stage, block = int(place[1]), int(place[2] or 0)
+                shared = block // 3 if stage == 2 else 0
+                depth = last if stage == 3 else stage + 1 + shared
+        return depth, last + 2
+
     def forward(self, images: Tensor, with_attention: bool = False) -> CLIPFeatures:
         """Encode images.
 
@@ -103,20 +138,23 @@ class CLIPConvNeXtBackbone(BaseModule):
         """
         if with_attention:
             raise ValueError('a ConvNeXt has no attention to give')
-        size = tuple(max(1, round(n / STRIDE)) * STRIDE for n in images.shape[-2:])
-        if tuple(images.shape[-2:]) != size:
+        own = spatial_size(images)
+        size = tuple(max(1, round(n / STRIDE)) * STRIDE for n in own)
+        if own != size:
             images = F.interpolate(images, size, mode='bilinear', align_corners=False)
         trunk = self.visual.trunk
         x = trunk.stem(images)
         maps = []
         for i, stage in enumerate(trunk.stages):
-            x = stage(x)
+            x = stage.downsample(x)
+            for block in stage.blocks:
+                x = run_block(block, x, with_cp=self.with_cp and self.training)
             if i in self.out_indices:
                 maps.append(x)
         x = trunk.norm_pre(x)
         cls = self.visual.head(trunk.forward_head(x))
         patch = trunk.head.norm(x).flatten(2).transpose(1, 2)
-        grid = (x.shape[-2], x.shape[-1])
+        grid = spatial_size(x)
         return CLIPFeatures(
             cls=cls, patch=self.visual.head(patch), grid=grid,
             shallow=tuple(F.adaptive_avg_pool2d(m, grid) for m in maps))

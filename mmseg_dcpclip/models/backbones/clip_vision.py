@@ -1,5 +1,6 @@
 """CLIP's image encoder as an mmseg backbone."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,10 +10,15 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..clip.layers import resize_position_embedding
+from ..clip.checkpointing import run_block
+from ..clip.layers import resize_position_embedding, spatial_size
 from ..clip.loading import CLIPWeights, clip_config
 from ..clip.tower import CLIPTower
 from ..structures import CLIPFeatures
+
+# Parameters that precede the blocks.
+STEM = ('visual.conv1.', 'visual.class_embedding', 'visual.positional_embedding',
+        'visual.ln_pre.')
 
 
 @MODELS.register_module()
@@ -45,6 +51,9 @@ class CLIPVisionBackbone(CLIPTower):
         patch_tokens: How the last block makes patch features: ``'attention'``, its
             plain output, or ``'value'``, its value path only (MaskCLIP).
         quick_gelu: Overrules what is known of the weights' activation.
+        with_cp: In training keep the tokens between the blocks only, not what the
+            blocks compute inside, which the backward pass then computes again: one
+            more forward pass of the blocks for most of their memory.
         init_cfg: As in mmengine.
 
     Attributes:
@@ -64,6 +73,7 @@ class CLIPVisionBackbone(CLIPTower):
                  input_size: tuple[int, int] | None = None,
                  patch_tokens: str = 'attention',
                  quick_gelu: bool | None = None,
+                 with_cp: bool = False,
                  init_cfg: dict | None = None) -> None:
         clip_config(model_name)  # refuses what is no ViT
         super().__init__('visual', model_name, pretrained, trainable, quick_gelu,
@@ -72,6 +82,7 @@ class CLIPVisionBackbone(CLIPTower):
             raise ValueError("patch_tokens must be 'attention' or 'value', got "
                              f'{patch_tokens!r}')
         self.plain = plain
+        self.with_cp = with_cp
         self.patch_tokens = patch_tokens
         self.input_size = input_size
         self.patch_size = self.visual.conv1.kernel_size
@@ -94,6 +105,27 @@ class CLIPVisionBackbone(CLIPTower):
     def blocks(self) -> Any:
         """nn.ModuleList: open_clip's blocks."""
         return self.visual.transformer.resblocks
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Where a parameter stands, for learning rates that decay with depth.
+
+        Args:
+            param_name: Its name in the model.
+            prefix: What precedes the backbone's own names there, ``'backbone.'``.
+
+        Returns:
+            tuple: 0 for what precedes the blocks, i + 1 for block i, and for all else,
+            a head's parameters too, one more than the last block's; and the number of
+            depths.
+        """
+        num_layers = len(self.blocks) + 2
+        name = param_name.removeprefix(prefix)
+        if not param_name.startswith(prefix):
+            return num_layers - 1, num_layers
+        if name.startswith(STEM):
+            return 0, num_layers
+        block = re.match(r'visual\.transformer\.resblocks\.(\d+)\.', name)
+        return int(block[1]) + 1 if block else num_layers - 1, num_layers
 
     def load_clip(self, weights: CLIPWeights) -> None:
         """Take the image tower of loaded weights, of any input size.
@@ -122,19 +154,21 @@ class CLIPVisionBackbone(CLIPTower):
             CLIPFeatures, or with ``plain`` a tuple of maps [B, W, h, w].
         """
         x = self._patches(images)
-        grid = (x.shape[-2], x.shape[-1])
-        x = self._embed(x)
+        grid = spatial_size(x)
+        x = self._embed(x, grid)
+        with_cp = self.with_cp and self.training
         maps: list[Tensor] = []
         last = max(self.out_indices) + 1 if self.plain else len(self.blocks) - 1
         for i, block in enumerate(self.blocks[:last]):
-            x = block(x)
+            x = run_block(block, x, with_cp=with_cp)
             if i in self.out_indices:
                 maps.append(_token_map(x, grid))
         if self.plain:
             return tuple(maps)
 
         before = x
-        x, attention = self._last_block(before, with_attention)
+        x, attention = run_block(self._last_block, before, with_attention,
+                                 with_cp=with_cp)
         if len(self.blocks) - 1 in self.out_indices:
             maps.append(_token_map(x, grid))
         patches = x[:, 1:]
@@ -147,21 +181,20 @@ class CLIPVisionBackbone(CLIPTower):
 
     def _patches(self, images: Tensor) -> Tensor:
         """Resize if need be and embed patches, [B, W, h, w]."""
+        own = spatial_size(images)
         size = self.input_size or tuple(
-            max(1, round(n / p)) * p
-            for n, p in zip(images.shape[-2:], self.patch_size))
-        if tuple(images.shape[-2:]) != tuple(size):
+            max(1, round(n / p)) * p for n, p in zip(own, self.patch_size))
+        if own != tuple(size):
             images = F.interpolate(images, tuple(size), mode='bilinear',
                                    align_corners=False)
         return self.visual.conv1(images)
 
-    def _embed(self, x: Tensor) -> Tensor:
+    def _embed(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         """Add [CLS] and positions, [B, 1 + N, W]."""
         visual = self.visual
-        table = resize_position_embedding(visual.positional_embedding,
-                                          (x.shape[-2], x.shape[-1]))
+        table = resize_position_embedding(visual.positional_embedding, grid)
         x = x.flatten(2).transpose(1, 2)
-        first = visual.class_embedding.to(x.dtype).expand(len(x), 1, -1)
+        first = visual.class_embedding.to(x.dtype).expand(x.shape[0], 1, -1)
         x = torch.cat([first, x], dim=1) + table.to(x.dtype)
         return visual.ln_pre(visual.patch_dropout(x))
 

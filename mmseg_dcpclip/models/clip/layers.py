@@ -37,6 +37,9 @@ class CLIPAttention(nn.Module):
                 ) -> tuple[Tensor, Tensor | None]:
         """Attend.
 
+        Under ``torch.jit.trace`` the fused kernel gives way to plain products, which
+        are what mmengine's and fvcore's FLOP counters know.
+
         Args:
             query: [B, L, dims].
             key: [B, S, dims].
@@ -51,7 +54,7 @@ class CLIPAttention(nn.Module):
         q, k, v = (proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
                    for proj, x in ((self.q_proj, query), (self.k_proj, key),
                                    (self.v_proj, value)))
-        if not need_weights:
+        if not need_weights and not torch.jit.is_tracing():
             x = F.scaled_dot_product_attention(q, k, v, attn_mask)
             return self.out_proj(x.transpose(1, 2).flatten(2)), None
         weights = q @ k.transpose(-2, -1) * q.shape[-1]**-0.5
@@ -59,7 +62,7 @@ class CLIPAttention(nn.Module):
             weights = weights + attn_mask
         weights = weights.softmax(-1)
         x = (weights @ v).transpose(1, 2).flatten(2)
-        return self.out_proj(x), weights.mean(1)
+        return self.out_proj(x), weights.mean(1) if need_weights else None
 
     def value_path(self, value: Tensor) -> Tensor:
         """Each token's own value without attention (MaskCLIP, arXiv 2112.01071)."""
@@ -146,6 +149,24 @@ def freeze_all_but(module: nn.Module, transformer: Any, trainable: str) -> None:
         elif trainable == 'qv':
             block.attn.q_proj.weight.requires_grad_(True)
             block.attn.v_proj.weight.requires_grad_(True)
+
+
+def spatial_size(x: Tensor) -> tuple[int, int]:
+    """Height and width as plain numbers, also where torch.jit traces them as tensors.
+
+    Rounding to patches and the position table need numbers, so what is traced holds
+    for one image size (and any batch size); the tracer warns of it.
+
+    Args:
+        x: [..., H, W].
+
+    Returns:
+        tuple: H and W.
+    """
+    height, width = x.shape[-2:]
+    if torch.jit.is_tracing():
+        return int(height), int(width)
+    return height, width
 
 
 def resize_position_embedding(table: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -1,3 +1,3 @@
 # Table VI (c), F_patch.
-_base_ = './fusion_patch_sim.py'
+_base_ = './dcpclip_mini_fusion_patch_sim.py'
 model = dict(decode_head=dict(fuse_similarity=False))

@@ -1,3 +1,3 @@
 # Table III, DCS + TGA: no decoder, no tag validation.
-_base_ = './decoder_0_layers.py'
+_base_ = './dcpclip_mini_decoder_0_layers.py'
 model = dict(tag_validation=None)

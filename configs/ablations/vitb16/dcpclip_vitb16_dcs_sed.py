@@ -1,3 +1,3 @@
 # Table III, DCS + SED: the cost conv is all of the alignment, no tag validation.
-_base_ = './tga_none.py'
+_base_ = './dcpclip_vitb16_tga_none.py'
 model = dict(tag_validation=None)

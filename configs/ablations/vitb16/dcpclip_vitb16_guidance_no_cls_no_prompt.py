@@ -1,3 +1,3 @@
 # Table V, (II) without the learnable prompt: the embeddings alone.
-_base_ = './guidance_no_cls.py'
+_base_ = './dcpclip_vitb16_guidance_no_cls.py'
 model = dict(neck=dict(guidance_prompt=False))

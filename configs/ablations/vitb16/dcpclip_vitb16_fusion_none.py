@@ -1,3 +1,3 @@
 # Table VI (c), none.
-_base_ = './fusion_patch.py'
+_base_ = './dcpclip_vitb16_fusion_patch.py'
 model = dict(decode_head=dict(fuse_shallow=False))

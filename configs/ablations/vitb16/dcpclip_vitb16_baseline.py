@@ -1,3 +1,3 @@
 # Table III, baseline: CLIP with q and v tuned, all categories, logits from the cosine.
-_base_ = './dcs.py'
+_base_ = './dcpclip_vitb16_dcs.py'
 model = dict(selection=dict(theta=0))

@@ -1,0 +1,23 @@
+"""MMEngine's Runner on machines with and without CUDA."""
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmseg.registry import RUNNERS
+
+from .cpu import prepare_cpu
+
+
+@RUNNERS.register_module()
+class AnywhereRunner(Runner):
+    """The Runner, and without CUDA one whose processes talk through gloo.
+
+    MMEngine asks for a CUDA device as soon as there are several processes. With
+    ``runner_type='AnywhereRunner'`` in a config the tools of mmseg build this one.
+    """
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> 'AnywhereRunner':
+        """Build a runner from a config, which is not changed."""
+        config = cfg.copy()
+        prepare_cpu(config)
+        return super().from_cfg(config)
