@@ -27,7 +27,7 @@ class OVSegInferencer(MMSegInferencer):
             a list of names. None: those of ``dataset_name``, or else of the config.
         palette: One [r, g, b] per word.
         dataset_name: A label set of this package, or a dataset of mmseg by its alias.
-        kwargs: As in mmseg: ``device``, ``scope``, ``show_progress``.
+        kwargs: As in mmseg, such as ``device``.
 
     Raises:
         ValueError: The words are refused, or the model takes none.

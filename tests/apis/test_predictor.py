@@ -182,7 +182,7 @@ def test_our_inferencer_takes_the_words(trained, predictor, tmp_path):
     expected = predictor.predict(path, words).pred_sem_seg.data[0].numpy()
     ours = OVSegInferencer(*trained, classes=words, palette=[[9, 9, 9], [40, 40, 40],
                                                              [80, 80, 80]],
-                           device='cpu', show_progress=False)
+                           device='cpu')
     result = ours(str(path), return_vis=True)
     np.testing.assert_array_equal(result['predictions'], expected)
     assert tuple(ours.visualizer.dataset_meta['classes']) == ('sky', 'sea', 'sand')
@@ -196,7 +196,7 @@ def test_our_inferencer_takes_the_words(trained, predictor, tmp_path):
 def test_our_inferencer_writes_any_id(trained, tmp_path):
     Image.fromarray(picture()).save(tmp_path / 'p.png')
     ours = OVSegInferencer(*trained, classes=[f'thing {i}' for i in range(600)],
-                           device='cpu', show_progress=False)
+                           device='cpu')
     ours.model.selection.theta = 0.0
     for turn in range(2):
         result = ours(str(tmp_path / 'p.png'), out_dir=str(tmp_path / 'out'))

@@ -18,8 +18,9 @@ def test_one_process():
     assert command[-1] == 'a=1' and 'randomness.seed=3' in command
     assert 'default_hooks.checkpoint.interval=30' in command
     command = commands.test_command(Settings([4]), JOB, 'tga_ca')
-    assert command[3:6] == ['test', str(config_path('ablations/mini/dcpclip_mini_tga_ca')),
-                            str(Path('out/seed3/train/iter_600.pth'))]
+    config = config_path('ablations/mini/dcpclip_mini_tga_ca')
+    checkpoint = Path('out/seed3/train/iter_600.pth')
+    assert command[3:6] == ['test', str(config), str(checkpoint)]
 
 
 def test_several_gpus(monkeypatch):
