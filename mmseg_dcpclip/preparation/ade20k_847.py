@@ -78,11 +78,11 @@ def convert_picture(job: FileJob, table: np.ndarray) -> None:
                              f'{label.shape} (rows, columns); unpack them again')
         if size != label.shape:
             smaller = io.BytesIO()
-            image.convert('RGB').resize(size[::-1], Image.BILINEAR).save(
+            image.convert('RGB').resize(size[::-1], Image.Resampling.BILINEAR).save(
                 smaller, format='JPEG', quality=95)
             content = smaller.getvalue()
             label = np.array(
-                Image.fromarray(label).resize(size[::-1], Image.NEAREST))
+                Image.fromarray(label).resize(size[::-1], Image.Resampling.NEAREST))
     write_atomic(job.targets[0], content)
     write_label(job.targets[1], label, wide=True)
 
