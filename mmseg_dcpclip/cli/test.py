@@ -93,7 +93,8 @@ def _prepared(args: argparse.Namespace, weights: str | None) -> 'Config':
         if hook is None:
             raise ValueError('--show and --show-dir need default_hooks.visualization='
                              "dict(type='SegVisualizationHook') in the config")
-        hook.update(draw=True, show=args.show, wait_time=args.wait_time)
+        # every picture: older versions of the hook skip most of them in tests, too
+        hook.update(draw=True, interval=1, show=args.show, wait_time=args.wait_time)
         if args.show_dir:
             config.visualizer.save_dir = args.show_dir
     return config
