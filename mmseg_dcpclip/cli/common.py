@@ -1,6 +1,7 @@
 """Arguments that several subcommands share; each means one thing everywhere."""
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,6 +126,20 @@ def load_config(path: Path, options: dict | None = None) -> 'Config':
         config.merge_from_dict(dict(options or {}))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f'--cfg-options: {error}') from error
+    return config
+
+
+def load_run_config(args: argparse.Namespace) -> 'Config':
+    """The config of a run, with its launcher and its folder in it.
+
+    Raises:
+        As ``load_config`` does.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    config = load_config(args.config, args.cfg_options)
+    config.launcher = args.launcher
+    config.work_dir = (args.work_dir or config.get('work_dir')
+                       or str(Path('work_dirs') / args.config.stem))
     return config
 
 

@@ -8,7 +8,6 @@ are those that its ``init_weights`` loads.
 """
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,14 +18,13 @@ from .common import (
     add_data_root,
     add_launcher,
     checkpoint_of,
-    load_config,
+    load_run_config,
     say,
 )
 
 if TYPE_CHECKING:
     from mmengine.config import Config
     from mmengine.runner import Runner
-
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +56,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _test(args: argparse.Namespace) -> int:
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     weights = checkpoint_of(args.checkpoint)
     if weights and '://' not in weights and not Path(weights).is_file():
         raise FileNotFoundError(f'no such checkpoint: {weights}; give a file, or the '
@@ -79,14 +76,10 @@ def _test(args: argparse.Namespace) -> int:
 
 def _prepared(args: argparse.Namespace, weights: str | None) -> 'Config':
     """The config with all arguments in it."""
-    config = load_config(args.config, args.cfg_options)
-    from ..engine import prepare_cpu, use_tta
-    config.launcher = args.launcher
-    config.work_dir = (args.work_dir or config.get('work_dir')
-                       or str(Path('work_dirs') / args.config.stem))
+    config = load_run_config(args)
     config.load_from, config.resume = weights, False
-    prepare_cpu(config)
     if args.tta:
+        from ..engine import use_tta
         use_tta(config)
     if args.show or args.show_dir:
         hook = config.get('default_hooks', {}).get('visualization')
@@ -101,10 +94,8 @@ def _prepared(args: argparse.Namespace, weights: str | None) -> 'Config':
 
 
 def _build_runner(config: 'Config') -> 'Runner':
-    from mmengine.runner import Runner
-
-    from ..engine import bare_model
-    runner = Runner.from_cfg(config)
+    from ..engine import AnywhereRunner, bare_model
+    runner = AnywhereRunner.from_cfg(config)
     if config.load_from is None:
         bare_model(runner).init_weights()
     return runner
@@ -116,6 +107,7 @@ def _test_benchmarks(args: argparse.Namespace, config: 'Config') -> int:
     from mmengine.registry import init_default_scope
 
     from ..apis.checkpoints import naming
+    from ..engine import prepare_cpu
     from ..evaluation import benchmarks as library
     from ..shipped import configs_folder
     from .benchmark_table import print_summary
@@ -126,6 +118,7 @@ def _test_benchmarks(args: argparse.Namespace, config: 'Config') -> int:
         benchmark.dataloader['dataset']['pipeline'] = config.tta_pipeline
     work_dir = Path(config.work_dir)
     library.set_outputs(found, work_dir / 'benchmarks', args.out)
+    prepare_cpu(config)  # the processes are needed before the runner is there
     # Before the model is built: a mistake shows before the first image.
     init_default_scope(config.get('default_scope', 'mmseg'))
     if args.launcher != 'none' and not is_distributed():

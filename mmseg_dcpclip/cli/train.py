@@ -5,9 +5,8 @@
 """
 
 import argparse
-import os
 
-from .common import add_cfg_options, add_config, add_launcher, load_config
+from .common import add_cfg_options, add_config, add_launcher, load_run_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,21 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train."""
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    config = load_config(args.config, args.cfg_options)
+    config = load_run_config(args)
     if config.get('train_dataloader') is None:
         raise ValueError(f'{args.config} has no train_dataloader: add a dataset config '
                          'to its _base_')
-    from mmengine.runner import Runner, find_latest_checkpoint
+    from mmengine.runner import find_latest_checkpoint
 
     from ..apis.checkpoints import naming
-    from ..engine import end_processes, prepare_cpu, use_amp
-    config.launcher = args.launcher
-    config.work_dir = (args.work_dir or config.get('work_dir')
-                       or os.path.join('work_dirs', args.config.stem))
+    from ..engine import AnywhereRunner, end_processes, use_amp
     if args.amp:
         use_amp(config)
-    prepare_cpu(config)
     if args.resume is not None:
         config.resume = True
         config.load_from = None if args.resume == 'auto' else args.resume
@@ -46,6 +40,6 @@ def run(args: argparse.Namespace) -> int:
     if config.get('resume') and weights is None:
         weights = find_latest_checkpoint(config.work_dir)
     with naming(weights):
-        Runner.from_cfg(config).train()
+        AnywhereRunner.from_cfg(config).train()
     end_processes()
     return 0

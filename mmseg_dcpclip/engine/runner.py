@@ -1,5 +1,7 @@
 """MMEngine's Runner on machines with and without CUDA."""
 
+from copy import deepcopy
+
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
@@ -18,6 +20,6 @@ class AnywhereRunner(Runner):
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'AnywhereRunner':
         """Build a runner from a config, which is not changed."""
-        config = cfg.copy()
+        config = deepcopy(cfg)  # a copy of its own would share what lies deeper
         prepare_cpu(config)
         return super().from_cfg(config)
