@@ -54,6 +54,21 @@ def toy_samples(sizes, num_classes: int = len(WORDS), seed: int = 0) -> dict:
     return data
 
 
+def toy_forms(size=(32, 40)) -> dict:
+    """A picture, it flipped, and it larger, as TestTimeAug hands them over."""
+    image = toy_samples([size])['inputs'][0]
+    larger = torch.nn.functional.interpolate(image[None].float(), (48, 56))[0].byte()
+    forms, metas = [image, image.flip(2), larger], [
+        {}, dict(flip=True, flip_direction='horizontal'), {}]
+    data = dict(inputs=[], data_samples=[])
+    for form, meta in zip(forms, metas):
+        sample = toy_samples([size])['data_samples'][0]
+        sample.set_metainfo(dict(ori_shape=size, img_path='a.png', **meta))
+        data['inputs'].append([form])
+        data['data_samples'].append([sample])
+    return data
+
+
 def toy_features(batch: int = 2, dims: int = 8, grid=(4, 5), width: int = 6,
                  shallow: int = 2) -> CLIPFeatures:
     """Random CLIP features that want gradients."""

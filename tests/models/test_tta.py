@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import MODELS
-from toys import WORDS, toy_model, toy_model_config, toy_samples
+from toys import WORDS, toy_forms, toy_model, toy_model_config, toy_samples
 
 from mmseg_dcpclip.models import OVSegTTAModel, validate_tags
 from mmseg_dcpclip.models.segmentors.tta import merge_selected
@@ -23,33 +23,18 @@ def test_merged_maps_equal_maps_of_all_categories():
     torch.testing.assert_close(merged, full.mean(0)[found])
 
 
-def forms_of(model, size=(32, 40)):
-    """A picture, it flipped, and it larger, as TestTimeAug hands them over."""
-    image = toy_samples([size])['inputs'][0]
-    larger = torch.nn.functional.interpolate(image[None].float(), (48, 56))[0].byte()
-    forms, metas = [image, image.flip(2), larger], [
-        {}, dict(flip=True, flip_direction='horizontal'), {}]
-    data = dict(inputs=[], data_samples=[])
-    for form, meta in zip(forms, metas):
-        sample = toy_samples([size])['data_samples'][0]
-        sample.set_metainfo(dict(ori_shape=size, img_path='a.png', **meta))
-        data['inputs'].append([form])
-        data['data_samples'].append([sample])
-    return data
-
-
 @torch.no_grad()
 @pytest.mark.parametrize('test_cfg', [
     dict(mode='whole'), dict(mode='slide', crop_size=(24, 24), stride=(16, 16))])
 @pytest.mark.parametrize('validation', [None, dict(seen=[WORDS[0]], top_k=1)])
 def test_equals_the_mean_over_forms(test_cfg, validation):
     model = toy_model(seed=1, test_cfg=test_cfg, tag_validation=validation).eval()
-    result, = OVSegTTAModel(model).eval().test_step(forms_of(model))
+    result, = OVSegTTAModel(model).eval().test_step(toy_forms())
 
     model.test_cfg = dict(test_cfg, return_logits=True, return_features=True)
     full = torch.zeros(3, len(WORDS), 32, 40)
     for i in range(3):
-        data = forms_of(model)
+        data = toy_forms()
         sample = model.test_step({k: v[i] for k, v in data.items()})[0]
         maps = sample.seg_logits.data
         maps = maps if test_cfg['mode'] == 'slide' else maps.sigmoid()
