@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import MODELS
-from toys import WORDS, toy_forms, toy_model, toy_model_config, toy_samples
+from toys import WORDS, toy_forms, toy_model, toy_model_config
 
 from mmseg_dcpclip.models import OVSegTTAModel, validate_tags
 from mmseg_dcpclip.models.segmentors.tta import merge_selected

@@ -1,8 +1,8 @@
 """A GPU that is not there: mistakes of device are found and launches are counted.
 
-Tensors stay on the CPU and say that they are on ``cuda:0``. The real code runs on them,
-and an operation that mixes them with tensors of the CPU fails as it would on a GPU. What
-a GPU would do for it is counted: kernels launched, and times the host has to wait.
+Tensors stay on the CPU and say that they are on ``cuda:0``. The real code runs on
+them, and an operation that mixes them with tensors of the CPU fails as it would on a
+GPU. What a GPU would do is counted: kernels launched, and times the host has to wait.
 """
 
 from collections import Counter
@@ -37,24 +37,26 @@ class SimulatedTensor(Tensor):
     Args:
         data: What it holds, on the CPU.
     """
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__: Any = torch._C._disabled_torch_function_impl
     held: Tensor
     counter: 'SimulatedDevice'
 
     @staticmethod
     def __new__(cls, data: Tensor, counter: 'SimulatedDevice') -> 'SimulatedTensor':
-        tensor = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
-            cls, data.shape, strides=data.stride(), dtype=data.dtype, device='cpu')
+        tensor: Any = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+            cls, data.shape, strides=data.stride(), dtype=data.dtype,
+            device=torch.device('cpu'))
         tensor.held = data
         tensor.counter = counter
         return tensor
 
-    def __repr__(self, *, tensor_contents: object = None) -> str:
+    def __repr__(self, **kwargs: Any) -> str:
         return f'SimulatedTensor({self.held!r})'
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Iterable[type], args: tuple = (),
-                           kwargs: dict | None = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+            cls, func: Any, types: Iterable[type], args: tuple = (),
+            kwargs: dict | None = None) -> Any:
         flat = tree_flatten((args, kwargs or {}))[0]
         own = [x for x in flat if isinstance(x, SimulatedTensor)]
         _refuse_mixture(func, args, flat)
@@ -149,7 +151,7 @@ class SimulatedDevice(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Iterable[type], args: tuple = (),
                            kwargs: dict | None = None) -> Any:
         kwargs = dict(kwargs or {})
-        first = args[0] if args else None
+        first: Any = args[0] if args else None
         simulated = isinstance(first, SimulatedTensor)
         name = getattr(func, '__name__', '')
         if name == '__get__' and simulated:
