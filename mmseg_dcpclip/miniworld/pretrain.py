@@ -8,11 +8,15 @@ Three contrasts on pictures of the captioned categories only:
   features weighted by their own similarity to it (PACL, arXiv 2212.04994).
 
 A phrase that is in the picture is never a negative of another one there.
+
+Without the third contrast nothing asks the last block for patch features that mean
+something, as in CLIP itself.
 """
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +24,7 @@ import open_clip
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from ..models.clip.layers import resize_position_embedding
 from . import MINI_CLIP_CONFIG
@@ -72,6 +77,56 @@ def draw_batch(rng: np.random.Generator, size: int, side: int, difficulty: Diffi
     return ((batch - MEAN) / STD).permute(0, 3, 1, 2), present, captions
 
 
+@dataclass(frozen=True)
+class DrawnBatch:
+    """A batch to learn from.
+
+    Attributes:
+        share: Of the training, before it, in 0..1.
+        pictures: Normalised, [B, 3, side, side].
+        present: Presence of each captioned category, bool [B, 800].
+        captions: One per picture.
+        frame: The template of its phrases.
+    """
+    share: float
+    pictures: Tensor
+    present: Tensor
+    captions: list[str]
+    frame: str
+
+
+class DrawnBatches(Dataset):
+    """All batches of a training; each is drawn from a seed of its own.
+
+    Args:
+        pictures: How many pictures to draw.
+        seed: Of all.
+    """
+
+    def __init__(self, pictures: int, seed: int) -> None:
+        self.seed = seed
+        self.plan = list(_plan(pictures))
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, step: int) -> DrawnBatch:
+        share, side, size, difficulty = self.plan[step]
+        rng = np.random.default_rng([self.seed + 1000, step])
+        batch = draw_batch(rng, size, side, difficulty)
+        return DrawnBatch(share, *batch, TEMPLATES[rng.integers(len(TEMPLATES))])
+
+
+def _plan(pictures: int) -> Iterator[tuple[float, int, int, Difficulty]]:
+    """Share, side, size and difficulty of each batch."""
+    drawn, ends = 0, np.cumsum([stage[0] for stage in STAGES])
+    while (share := drawn / pictures) < 1:
+        stage = min(int(np.searchsorted(ends, share, 'right')), len(STAGES) - 1)
+        _, side, size, difficulty = STAGES[stage]
+        yield share, side, size, difficulty
+        drawn += size
+
+
 def image_features(clip: open_clip.CLIP, pictures: Tensor) -> tuple[Tensor, Tensor]:
     """Unit [CLS] [B, D] and patch features [B, N, D] at any picture size."""
     visual = clip.visual
@@ -110,18 +165,21 @@ def phrase_loss(scores: Tensor, present: Tensor) -> Tensor:
 
 
 def contrast(clip: open_clip.CLIP, pictures: Tensor, present: Tensor,
-             caption_tokens: Tensor, phrase_tokens: Tensor) -> Tensor:
-    """The sum of the three contrasts of this module."""
+             caption_tokens: Tensor, phrase_tokens: Tensor, with_patches: bool = True
+             ) -> Tensor:
+    """The sum of the three contrasts of this module, or of the first two."""
     cls, patches = image_features(clip, pictures)
     captions = text_features(clip, caption_tokens)
     phrases = text_features(clip, phrase_tokens)
     scale = clip.logit_scale.exp()
 
-    target = torch.arange(len(cls))
+    target = torch.arange(len(cls), device=cls.device)
     logits = scale * cls @ captions.T
     caption_loss = (F.cross_entropy(logits, target) +
                     F.cross_entropy(logits.T, target)) / 2
     cls_loss = phrase_loss(scale * cls @ phrases.T, present)
+    if not with_patches:
+        return 0.5 * caption_loss + cls_loss
 
     similarity = patches @ phrases.T  # [B, N, K]
     weight = (PATCH_TEMPERATURE * similarity).softmax(1)
@@ -161,18 +219,19 @@ def patch_accuracy(clip: open_clip.CLIP, phrase_tokens: Tensor, pool: Sequence[i
     for _ in range(pictures):
         picture, label = draw_picture(rng, pool, side)
         x = ((torch.from_numpy(picture).float() - MEAN) / STD).permute(2, 0, 1)[None]
-        cls, patches = image_features(clip, x)
+        cls, patches = image_features(clip, x.to(text.device))
         grid = side // 8
         cells = label.reshape(grid, 8, grid, 8).transpose(0, 2, 1, 3).reshape(-1, 64)
         truth = np.array([np.bincount(c).argmax() for c in cells])
-        guess = (patches[0] @ text.T).argmax(-1).numpy()
+        guess = (patches[0] @ text.T).argmax(-1).cpu().numpy()
         right += (guess == truth).sum()
         total += len(truth)
         top += int((cls @ text.T).argmax()) in label
     return dict(patches=float(right / total), cls=top / pictures)
 
 
-def pretrain(pictures: int, out: Path, seed: int = 0, lr: float = 1.5e-3,
+def pretrain(pictures: int, out: Path, seed: int = 0, lr: float = 1.5e-3, *,
+             with_patches: bool = True, device: str = 'cpu', workers: int = 0,
              say: Callable[[str], None] = print) -> None:
     """Train on a number of pictures and write open_clip weights in half precision.
 
@@ -181,18 +240,25 @@ def pretrain(pictures: int, out: Path, seed: int = 0, lr: float = 1.5e-3,
         out: A ``.safetensors`` path.
         seed: Seed of weights and pictures.
         lr: Highest learning rate (linear warm-up, cosine to zero).
+        with_patches: Whether patches are contrasted with phrases, too.
+        device: Where it is trained, as in torch.
+        workers: Processes that draw beside; the pictures are the same.
         say: Told how it goes.
     """
     from safetensors.torch import save_file
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed + 1000)
     clip = build_clip()
     tokenize = open_clip.get_tokenizer(MINI_CLIP_CONFIG.stem)
     phrases = {t: tokenize([t.format(NAMES[c]) for c in CAPTIONED]) for t in TEMPLATES}
     never = [NAMES[c] for c in NEVER_CAPTIONED]
     used = UsedTokens(clip, torch.cat([*phrases.values(), tokenize([', and']),
                                        tokenize(never)]))
-    everything = used(tokenize(NAMES))
+
+    def tokens_of(tokens: Tensor) -> Tensor:
+        return used(tokens).to(device)
+
+    everything = tokens_of(tokenize(NAMES))
+    clip.to(device)
 
     decay = [p for p in clip.parameters() if p.ndim > 1]
     rest = [p for p in clip.parameters() if p.ndim <= 1]
@@ -202,20 +268,17 @@ def pretrain(pictures: int, out: Path, seed: int = 0, lr: float = 1.5e-3,
     average = torch.optim.swa_utils.AveragedModel(
         clip, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998))
 
-    start, step, drawn, loss_sum, told = time.time(), 0, 0, 0.0, time.time()
-    while (share := drawn / pictures) < 1:
-        passed = 0.0
-        for stage_share, side, size, difficulty in STAGES:  # noqa: B007
-            passed += stage_share
-            if share < passed:
-                break
-        rate = lr * min(1, (step + 1) / 200) * 0.5 * (1 + math.cos(math.pi * share))
+    start, drawn, loss_sum, told = time.time(), 0, 0.0, time.time()
+    batches = DataLoader(DrawnBatches(pictures, seed), batch_size=None,
+                         num_workers=workers)
+    for step, batch in enumerate(batches, 1):
+        warm_up = min(1, step / 200)
+        rate = lr * warm_up * 0.5 * (1 + math.cos(math.pi * batch.share))
         for group in optimizer.param_groups:
             group['lr'] = rate
-        batch, present, captions = draw_batch(rng, size, side, difficulty)
-        frame = TEMPLATES[rng.integers(len(TEMPLATES))]
-        loss = contrast(clip, batch, present, used(tokenize(captions)),
-                        used(phrases[frame]))
+        loss = contrast(clip, batch.pictures.to(device), batch.present.to(device),
+                        tokens_of(tokenize(batch.captions)),
+                        tokens_of(phrases[batch.frame]), with_patches)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(clip.parameters(), 1.0)
@@ -223,16 +286,17 @@ def pretrain(pictures: int, out: Path, seed: int = 0, lr: float = 1.5e-3,
         with torch.no_grad():
             clip.logit_scale.clamp_(max=math.log(100))
         average.update_parameters(clip)
-        step, drawn, loss_sum = step + 1, drawn + size, loss_sum + loss.item()
+        drawn, loss_sum = drawn + len(batch.pictures), loss_sum + loss.item()
         if step % 100 == 0:
             rates = patch_accuracy(average.module, everything, range(len(NAMES)), 20)
+            speed = 100 * len(batch.pictures) / (time.time() - told)
             say(f'{(time.time() - start) / 60:5.1f} min  step {step}  {drawn} '
-                f'pictures ({100 * size / (time.time() - told):.0f}/s)  '
-                f'loss {loss_sum / 100:.3f}  scale {clip.logit_scale.exp():.1f}  '
-                f'patches right {rates["patches"]:.3f}  [CLS] {rates["cls"]:.2f}')
+                f'pictures ({speed:.0f}/s)  loss {loss_sum / 100:.3f}  scale '
+                f'{clip.logit_scale.exp():.1f}  patches right {rates["patches"]:.3f}  '
+                f'[CLS] {rates["cls"]:.2f}')
             loss_sum, told = 0.0, time.time()
 
-    state = {k: v.detach().clone() for k, v in average.module.state_dict().items()}
+    state = {k: v.detach().cpu() for k, v in average.module.state_dict().items()}
     state['token_embedding.weight'] = used.full_table(state['token_embedding.weight'])
     save_file({k: v.half().contiguous() for k, v in state.items()}, out)
     rates = patch_accuracy(average.module, everything, range(len(NAMES)), 300)

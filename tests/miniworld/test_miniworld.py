@@ -10,6 +10,7 @@ from mmseg_dcpclip.miniworld import MINI_CLIP_CONFIG, MINI_CLIP_WEIGHTS
 from mmseg_dcpclip.miniworld.captions import TEMPLATES, caption
 from mmseg_dcpclip.miniworld.draw import OUTLINES, Difficulty, _outline, draw_picture
 from mmseg_dcpclip.miniworld.pretrain import (
+    DrawnBatches,
     UsedTokens,
     build_clip,
     contrast,
@@ -203,3 +204,31 @@ def test_a_pretraining_step_learns():
     assert not torch.equal(clip.token_embedding.weight.detach(), before)
     # [EOT] is found as the highest id, in the small table too
     assert torch.equal(used(phrases).argmax(1), phrases.argmax(1))
+
+
+def test_batches_do_not_depend_on_who_draws_them():
+    batches = DrawnBatches(400, seed=3)
+    assert [b[1:3] for b in batches.plan] == [(48, 192), (48, 192), (96, 64)]
+    batches.plan = [(0.0, 48, 3, Difficulty()), (0.5, 48, 2, Difficulty())]
+    want = [batches[i] for i in range(2)]
+    loader = torch.utils.data.DataLoader(batches, batch_size=None, num_workers=1)
+    for got, own in zip(loader, want, strict=True):
+        assert torch.equal(got.pictures, own.pictures)
+        assert torch.equal(got.present, own.present)
+        assert (got.share, got.captions, got.frame) == (
+            own.share, own.captions, own.frame)
+    assert not torch.equal(want[0].pictures[:2], want[1].pictures)
+
+
+@pytest.mark.parametrize('with_patches', [True, False])
+def test_patches_are_asked_only_in_their_contrast(with_patches, monkeypatch):
+    clip = build_clip()
+    tokenize = open_clip.get_tokenizer(MINI_CLIP_CONFIG.stem)
+    cls, patches = torch.rand(2, 128), torch.rand(2, 9, 128, requires_grad=True)
+    monkeypatch.setattr('mmseg_dcpclip.miniworld.pretrain.image_features',
+                        lambda clip, pictures: (cls, patches))
+    present = torch.tensor([[True, False, False], [False, True, True]])
+    loss = contrast(clip, torch.empty(2, 3, 24, 24), present, tokenize(['a', 'b']),
+                    tokenize(NAMES[:3]), with_patches)
+    loss.backward()
+    assert (patches.grad is not None) == with_patches
