@@ -50,7 +50,7 @@ class SimulatedTensor(Tensor):
         tensor.counter = counter
         return tensor
 
-    def __repr__(self, **kwargs: Any) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f'SimulatedTensor({self.held!r})'
 
     @classmethod
