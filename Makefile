@@ -25,14 +25,14 @@ install: $(INSTALLED)
 
 $(INSTALLED): setup.cfg setup.py
 	@python="$(PYTHON)"; \
-	for name in python3.11 python3.12 python3.10 python3 python; do \
+	for name in python3.11 python3.12 python3.13 python3.10 python3 python; do \
 	  [ -n "$$python" ] && break; \
-	  "$$name" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \
+	  "$$name" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' \
 	    2>/dev/null && python=$$name || true; \
 	done; \
 	if [ -z "$$python" ] || ! "$$python" -c \
-	    'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null; then \
-	  echo "Needs Python 3.10, 3.11 or 3.12 (make PYTHON=/path/to/python3.11 ...)" >&2; \
+	    'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null; then \
+	  echo "Needs Python 3.10 to 3.13 (make PYTHON=/path/to/python3.11 ...)" >&2; \
 	  exit 1; \
 	fi; \
 	if [ ! -x $(PY) ]; then \

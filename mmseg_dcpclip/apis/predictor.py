@@ -15,6 +15,7 @@ from PIL import Image
 
 from ..engine import TagValidationHook
 from ..models.tag_validation import TagValidation
+from ..shipped import find_config
 from ..vocabulary import Vocabulary, Words
 from .checkpoints import load_weights
 from .images import ImageLike, load_image
@@ -25,7 +26,8 @@ class Predictor:
     """A trained model for single pictures.
 
     Args:
-        config: Path of a config, or the config.
+        config: Path of a config, the name of one of the package
+            (``'dcpclip_mini'``), or the config.
         checkpoint: Path or URL of its weights. None: CLIP's pretrained weights only,
             as for training-free configs.
         device: As in torch.
@@ -45,9 +47,7 @@ class Predictor:
                  tag_validation: TagValidation | None = None,
                  batch_size: int = 8) -> None:
         if not isinstance(config, Config):
-            if not Path(config).is_file():
-                raise FileNotFoundError(f'no such config: {config}')
-            config = Config.fromfile(config)
+            config = Config.fromfile(find_config(config))
         if 'model' not in config or 'test_pipeline' not in config:
             raise ValueError('the config has no model or no test_pipeline')
         init_default_scope(config.get('default_scope', 'mmseg'))

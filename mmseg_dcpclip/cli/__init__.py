@@ -27,7 +27,7 @@ COMMANDS = dict(
     pretrain='train the CLIP of the small drawn world',
 )
 # What a user can get wrong, or a machine: told in one line. The rest are our mistakes.
-EXPECTED = (ValueError, OSError, RuntimeError, FloatingPointError)
+EXPECTED = (ValueError, OSError, RuntimeError, FloatingPointError, ImportError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,8 +71,8 @@ def _guarded(run: Callable[[argparse.Namespace], int], args: argparse.Namespace,
              name: str) -> int:
     """Run a subcommand; what is expected to go wrong is told in one line."""
     from ..quiet import import_mmseg
-    import_mmseg()
     try:
+        import_mmseg()
         return run(args)
     except KeyboardInterrupt:
         print(f'{name}: interrupted', file=sys.stderr)

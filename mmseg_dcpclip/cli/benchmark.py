@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..shipped import config_path
+from ..shipped import config_path, find_config
 from ..version import __version__
 from .common import add_cfg_options, add_device, add_json, load_config, positive
 
@@ -99,8 +99,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse at once what would fail late."""
-    if args.config and not args.config.is_file():
-        args.refuse(f'--config: no such file: {args.config}')
+    if args.config:
+        try:
+            args.config = find_config(args.config)
+        except FileNotFoundError as error:
+            args.refuse(f'--config: {error}')
     if args.warmup < 0:
         args.refuse(f'--warmup {args.warmup}: must be 0 or more')
     kind = args.device.partition(':')[0]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..shipped import find_config
+
 if TYPE_CHECKING:
     from mmengine.config import Config
 
@@ -67,7 +69,8 @@ def positive(text: str) -> int:
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     """The config as first word."""
-    parser.add_argument('config', type=Path, help='path of the config')
+    parser.add_argument('config', type=Path, help='path of a config, or name of one of '
+                        'the package (dcpclip_mini)')
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
@@ -116,8 +119,7 @@ def load_config(path: Path, options: dict | None = None) -> 'Config':
         ValueError: It cannot be read, or a change does not fit.
     """
     from mmengine.config import Config
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'no such config: {path}')
+    path = find_config(path)
     try:
         config = Config.fromfile(path)
     except SyntaxError as error:

@@ -15,7 +15,7 @@ from PIL import Image
 from ..apis import Predictor, load_image
 from ..datasets import dataset_vocabulary
 from ..evaluation.benchmarks import collect_benchmarks
-from ..shipped import configs_folder
+from ..shipped import configs_folder, find_config
 from ..vocabulary import Vocabulary
 from .drawing import draw_map, enlarged
 from .settings import merge_options
@@ -38,12 +38,10 @@ def load_models(models: Models, options: Mapping[str, Any], device: str
         FileNotFoundError: There is no such config or checkpoint.
         ValueError: A change does not fit, or weights belong to another model.
     """
-    for path, _ in models.values():
-        if not path.is_file():
-            raise FileNotFoundError(f'no such config: {path}')
+    paths = {heading: find_config(path) for heading, (path, _) in models.items()}
     predictors = {}
-    for heading, (path, checkpoint) in models.items():
-        config = Config.fromfile(path)
+    for heading, (_, checkpoint) in models.items():
+        config = Config.fromfile(paths[heading])
         merge_options(config, options)
         predictors[heading] = Predictor(
             config, None if checkpoint == 'none' else checkpoint, device)
