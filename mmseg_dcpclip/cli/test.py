@@ -68,9 +68,7 @@ def _test(args: argparse.Namespace) -> int:
         return _test_benchmarks(args, config)
     if args.out:
         config.test_evaluator['output_dir'] = args.out
-    from ..apis.checkpoints import naming
-    with naming(config.load_from):
-        _build_runner(config).test()
+    _build_runner(config).test()
     return 0
 
 
@@ -106,7 +104,6 @@ def _test_benchmarks(args: argparse.Namespace, config: 'Config') -> int:
     from mmengine.dist import init_dist, is_distributed, is_main_process
     from mmengine.registry import init_default_scope
 
-    from ..apis.checkpoints import naming
     from ..engine import prepare_cpu
     from ..evaluation import benchmarks as library
     from ..shipped import configs_folder
@@ -129,8 +126,7 @@ def _test_benchmarks(args: argparse.Namespace, config: 'Config') -> int:
         config.pop('benchmarks', None)  # the loop has them now
         library.set_loop(config, found)
         runner = _build_runner(config)
-        with naming(config.load_from):
-            runner.test()
+        runner.test()
         library.take_scores(found, runner)
     if is_main_process():
         path = work_dir / 'benchmarks.json'

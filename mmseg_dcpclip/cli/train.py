@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument('--work-dir', help='folder of logs and checkpoints')
     parser.add_argument('--resume', nargs='?', const='auto',
-                        help='go on from the latest checkpoint of the work dir, or '
+                        help='go on from the newest checkpoint of the work dir, or '
                         'from the one given')
     parser.add_argument('--amp', action='store_true', help='mixed precision')
     add_cfg_options(parser)
@@ -27,19 +27,12 @@ def run(args: argparse.Namespace) -> int:
     if config.get('train_dataloader') is None:
         raise ValueError(f'{args.config} has no train_dataloader: add a dataset config '
                          'to its _base_')
-    from mmengine.runner import find_latest_checkpoint
-
-    from ..apis.checkpoints import naming
     from ..engine import AnywhereRunner, end_processes, use_amp
     if args.amp:
         use_amp(config)
     if args.resume is not None:
         config.resume = True
         config.load_from = None if args.resume == 'auto' else args.resume
-    weights = config.get('load_from')
-    if config.get('resume') and weights is None:
-        weights = find_latest_checkpoint(config.work_dir)
-    with naming(weights):
-        AnywhereRunner.from_cfg(config).train()
+    AnywhereRunner.from_cfg(config).train()
     end_processes()
     return 0

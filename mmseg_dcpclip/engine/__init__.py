@@ -2,6 +2,7 @@ from .cpu import CPUAmpOptimWrapper, end_processes, prepare_cpu, use_amp
 from .hooks import (
     CostHook,
     ParameterReportHook,
+    ResumableCheckpointHook,
     TagValidationHook,
     VocabularyHook,
     bare_model,
@@ -11,6 +12,6 @@ from .tta import use_tta
 
 __all__ = [
     'AnywhereRunner', 'CPUAmpOptimWrapper', 'CostHook', 'ParameterReportHook',
-    'TagValidationHook', 'VocabularyHook', 'bare_model', 'end_processes', 'prepare_cpu',
-    'use_amp', 'use_tta'
+    'ResumableCheckpointHook', 'TagValidationHook', 'VocabularyHook', 'bare_model',
+    'end_processes', 'prepare_cpu', 'use_amp', 'use_tta'
 ]

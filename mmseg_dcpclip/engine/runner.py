@@ -1,19 +1,35 @@
-"""MMEngine's Runner on machines with and without CUDA."""
+"""MMEngine's Runner on machines with and without CUDA, and after a kill."""
 
 from copy import deepcopy
+from pathlib import Path
+from typing import Any
 
+import torch
 from mmengine.config import Config
+from mmengine.dist import broadcast_object_list, get_rank, is_main_process, master_only
+from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.runner import Runner
+from mmengine.runner.base_loop import BaseLoop
 from mmseg.registry import RUNNERS
+from torch import nn
+from torch.utils.data import DataLoader
 
+from ..files import atomic
+from ..models.weight_files import read_weight_file
+from ..models.weight_routes import naming, read_checkpoint
 from .cpu import prepare_cpu
+from .numbered_data import number_samples
+from .resuming import check_resumable, find_resumable
 
 
 @RUNNERS.register_module()
 class AnywhereRunner(Runner):
-    """The Runner, and without CUDA one whose processes talk through gloo.
+    """The Runner that trains without CUDA, too, and resumes as if nothing had been.
 
-    MMEngine asks for a CUDA device as soon as there are several processes. With
+    MMEngine asks for a CUDA device as soon as there are several processes; without
+    one these talk through gloo. Checkpoints appear whole or not at all. ``resume``
+    takes the newest sound checkpoint of the work dir and the seed in it, and each
+    sample is augmented by seed and place, see ``numbered_data``. With
     ``runner_type='AnywhereRunner'`` in a config the tools of mmseg build this one.
     """
 
@@ -23,3 +39,79 @@ class AnywhereRunner(Runner):
         config = deepcopy(cfg)  # a copy of its own would share what lies deeper
         prepare_cpu(config)
         return super().from_cfg(config)
+
+    def train(self) -> nn.Module:
+        """Train, from where a sound checkpoint ends if that is wanted.
+
+        Raises:
+            WeightFileError: The checkpoint cannot be resumed, or none is sound.
+        """
+        if self._resume:
+            self._choose_checkpoint()
+        return super().train()
+
+    def _choose_checkpoint(self) -> None:
+        """Set what ``load_or_resume`` reads, and the seed before the data are built."""
+        if self._load_from is None:
+            found: list[Any] = [find_resumable(self.work_dir) if is_main_process()
+                                else None]
+            broadcast_object_list(found)
+            for why in found[0].skipped.values():
+                self.logger.warning(f'Not resumed: {why}')
+            if found[0].path is None:
+                self.logger.warning(f'There is no checkpoint in {self.work_dir} to '
+                                    'resume: the training starts anew.')
+                self._resume = False
+                return
+            self._load_from = str(found[0].path)
+        path = self._load_from
+        checkpoint = (read_weight_file(path, mmap=True) if Path(path).is_file()
+                      else read_checkpoint(path))
+        check_resumable(checkpoint, path)
+        self.logger.info(f'Resuming from {path}')
+        configured = self._randomness_cfg.get('seed')
+        seed = checkpoint['meta'].get('seed')
+        if seed is not None and seed != configured:
+            if configured is not None:
+                self.logger.warning(f'The training goes on with its seed {seed}, not '
+                                    f'with randomness.seed={configured}.')
+            self._randomness_cfg.update(seed=seed)
+            self.set_randomness(**self._randomness_cfg)
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the loop as MMEngine does, on samples that know their places."""
+        if isinstance(self._train_dataloader, dict):
+            rank = get_rank() if self._randomness_cfg.get('diff_rank_seed') else 0
+            self._train_dataloader = number_samples(self._train_dataloader,
+                                                    self.seed - rank)
+        return super().build_train_loop(loop)
+
+    @staticmethod
+    def build_dataloader(dataloader: DataLoader | dict, seed: int | None = None,
+                         diff_rank_seed: bool = False) -> DataLoader:
+        """Build a dataloader whose iterators draw no number of the training's."""
+        loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+        if loader.generator is None:
+            loader.generator = torch.Generator()
+        return loader
+
+    def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict:
+        """Load a checkpoint as MMEngine does.
+
+        Raises:
+            WeightsError: It does not fit; names the file.
+        """
+        with naming(filename):
+            return super().load_checkpoint(filename, *args, **kwargs)
+
+    @master_only
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any,
+                        backend_args: dict | None = None, **kwargs: Any) -> None:
+        """Write a checkpoint as MMEngine does, a file on a disk whole or not at all."""
+        kwargs['backend_args'] = backend_args
+        backend = get_file_backend(out_dir, backend_args=backend_args)
+        if not isinstance(backend, LocalBackend):
+            super().save_checkpoint(out_dir, filename, *args, **kwargs)
+            return
+        with atomic(backend.join_path(out_dir, filename)) as temporary:
+            super().save_checkpoint(out_dir, temporary.name, *args, **kwargs)

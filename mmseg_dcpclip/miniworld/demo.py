@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from ..apis import Predictor, draw_overlay
-from ..apis.checkpoints import read_checkpoint
 from ..files import write_atomic
+from ..models.weight_routes import read_checkpoint
 from ..vocabulary import Vocabulary
 from .draw import draw_picture
 from .splits import BENCHMARKS, SEEN

@@ -1,4 +1,5 @@
-"""The parts of DCP-CLIP; importing this registers them in mmseg."""
+"""The parts of DCP-CLIP; importing this registers them in mmseg,
+and our way of reading weights in mmengine."""
 
 from .backbones import CLIPConvNeXtBackbone, CLIPVisionBackbone
 from .data_preprocessor import OpenVocabDataPreProcessor
@@ -11,6 +12,7 @@ from .selection import DynamicCategorySelection, select_categories
 from .structures import AlignedFeatures, CLIPFeatures, Pairs, TextEmbeddings
 from .tag_validation import TagValidation, validate_tags
 from .text_encoders import CLIPTextEncoder
+from .weight_routes import register_routes
 
 __all__ = [
     'AlignedFeatures', 'CLIPConvNeXtBackbone', 'CLIPFeatures', 'CLIPTextEncoder',
@@ -20,3 +22,5 @@ __all__ = [
     'TagValidation', 'TextEmbeddings', 'TextGuidedAlignment', 'select_categories',
     'validate_tags'
 ]
+
+register_routes()

@@ -23,13 +23,14 @@ class WeightsError(ValueError):
     """The weights of a checkpoint do not fit the model."""
 
 
-def weights_of(checkpoint: Mapping) -> Mapping:
-    """The state dict in a checkpoint, which may lie some levels down."""
+def weights_of(checkpoint: Mapping) -> dict[str, Tensor]:
+    """The tensors of the state dict in a checkpoint, which may lie some levels down."""
     while True:
         inner = next((checkpoint[key] for key in NESTED
                       if isinstance(checkpoint.get(key), Mapping)), None)
         if inner is None:
-            return checkpoint
+            return {key: value for key, value in checkpoint.items()
+                    if isinstance(key, str) and isinstance(value, Tensor)}
         checkpoint = inner
 
 
@@ -75,7 +76,7 @@ def fit_weights(own: Mapping[str, Tensor], checkpoint: Mapping, *,
     found = weights_of(checkpoint)
     prefix = find_prefix(own, found)
     state = {key.removeprefix(prefix): value for key, value in found.items()
-             if key.startswith(prefix) and isinstance(value, Tensor)}
+             if key.startswith(prefix)}
     missing = [key for key in own if key not in state]
     unfit = [f'{key} ({_shape(state[key])} there, {_shape(value)} here)'
              for key, value in own.items()

@@ -17,6 +17,8 @@ from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from torch import Tensor
 
 from ... import catalogue
+from ..weight_files import read_weight_file
+from ..weights import weights_of
 
 # Scalars that OpenAI's state dicts carry and no other form does.
 OPENAI_KEYS = ('input_resolution', 'context_length', 'vocab_size')
@@ -120,8 +122,8 @@ def load_clip_weights(model_name: str, pretrained: str,
     Args:
         model_name: As in ``clip_config``.
         pretrained: A pretrained tag of open_clip, one of the catalogue
-            (``'miniworld'``), or a path of a file: open_clip's or OpenAI's form,
-            TorchScript, pickle or safetensors.
+            (``'miniworld'``), or a path of a file: open_clip's or OpenAI's form, as
+            ``read_weight_file`` takes it.
         quick_gelu: The activation the weights were trained with. None: known from
             the tag, from OpenAI's form, or from the model's config.
 
@@ -142,9 +144,11 @@ def load_clip_weights(model_name: str, pretrained: str,
     text = {(k[5:] if k.startswith('text.') else k): v.float()
             for k, v in state.items()
             if not k.startswith('visual.') and k not in ('logit_scale', 'logit_bias')}
-    if not visual or 'token_embedding.weight' not in text:
-        raise ValueError(f'{path} holds no CLIP weights: expected keys visual.* and '
-                         f'token_embedding.weight, found {len(state)} others')
+    if (not visual or 'token_embedding.weight' not in text
+            or 'logit_scale' not in state):
+        raise ValueError(
+            f'{path} holds no CLIP weights: expected keys visual.*, token_embedding.'
+            f'weight and logit_scale, found {", ".join(list(state)[:3]) or "none"}')
     scale = float(torch.as_tensor(state['logit_scale']).float().exp())
     return CLIPWeights(visual, text, scale, quick_gelu, str(pretrained))
 
@@ -177,30 +181,9 @@ def _locate(model_name: str, pretrained: str) -> tuple:
 
 def _read(path: Path) -> tuple:
     """State dict of a file, and whether it has OpenAI's form."""
-    try:
-        if path.suffix == '.safetensors':
-            from safetensors.torch import load_file
-            return load_file(str(path)), False
-        with path.open('rb') as file:
-            is_zip = file.read(2) == b'PK'
-        if is_zip and _is_torchscript(path):
-            module = torch.jit.load(str(path), map_location='cpu')
-            return _drop_openai_keys(module.state_dict())
-        checkpoint = torch.load(str(path), map_location='cpu', weights_only=True)
-    except Exception as error:
-        raise ValueError(f'{path} cannot be read as CLIP weights: {error}') from error
-    if isinstance(checkpoint, Mapping):
-        checkpoint = checkpoint.get('state_dict', checkpoint)
-    if not isinstance(checkpoint, Mapping):
-        raise ValueError(f'{path} holds a {type(checkpoint).__name__}, no state dict')
-    state = {key.removeprefix('module.'): v for key, v in checkpoint.items()}
-    return _drop_openai_keys(state)
-
-
-def _is_torchscript(path: Path) -> bool:
-    import zipfile
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith('constants.pkl') for name in archive.namelist())
+    return _drop_openai_keys({
+        key.removeprefix('module.'): value
+        for key, value in weights_of(read_weight_file(path)).items()})
 
 
 def _drop_openai_keys(state: Mapping[str, Tensor]) -> tuple:
