@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+TIE = 1e-5  # factors whose relative difference is smaller are equal
+
 
 def local_outlier_factors(x: Tensor, neighbours: int) -> Tensor:
     """How much sparser the surroundings of each patch are than those of its neighbours.
@@ -53,9 +55,12 @@ def find_outliers(x: Tensor, neighbours: int, share: float) -> Tensor:
     if number == 1:
         return torch.zeros(x.shape[:2], dtype=torch.bool, device=x.device)
     factors = local_outlier_factors(x, neighbours)
-    # what lies above this place in the order lies above the interpolated quantile
+    # What lies above this place in the order lies above the interpolated quantile.
     place = math.floor((1 - share) * (number - 1))
-    return factors > factors.sort(1).values[:, place:place + 1]
+    quantile = factors.sort(1).values[:, place:place + 1]
+    # Where all others are neighbours the two that are farthest apart are equal, and
+    # rounding must not choose between them.
+    return factors > quantile * (1 + TIE)
 
 
 def fill_from_neighbours(x: Tensor, missing: Tensor, grid: tuple[int, int]) -> Tensor:
