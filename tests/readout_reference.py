@@ -10,7 +10,10 @@ import numpy as np
 
 
 def openai_state(width, depth, patch_size, side, joint, seed=0):
-    """Random weights of an image tower under OpenAI's keys, half precision as there."""
+    """Random weights of an image tower under OpenAI's keys, half precision as there.
+
+    Attention is peaked and the residual strong, so that patches stay apart.
+    """
     generator = np.random.default_rng(seed)
 
     def draw(*shape, std=1.0):
@@ -18,15 +21,15 @@ def openai_state(width, depth, patch_size, side, joint, seed=0):
             np.float16)
 
     weights = {
-        'attn.in_proj_weight': draw(3 * width, width, std=1.5 * width**-0.5),
+        'attn.in_proj_weight': draw(3 * width, width, std=2 * width**-0.5),
         'attn.in_proj_bias': draw(3 * width, std=0.3),
-        'attn.out_proj.weight': draw(width, width, std=width**-0.5),
+        'attn.out_proj.weight': draw(width, width, std=0.2 * width**-0.5),
         'attn.out_proj.bias': draw(width, std=0.1),
         'ln_1.weight': 1 + draw(width, std=0.1), 'ln_1.bias': draw(width, std=0.1),
         'ln_2.weight': 1 + draw(width, std=0.1), 'ln_2.bias': draw(width, std=0.1),
         'mlp.c_fc.weight': draw(4 * width, width, std=width**-0.5),
         'mlp.c_fc.bias': draw(4 * width, std=0.1),
-        'mlp.c_proj.weight': draw(width, 4 * width, std=0.3 * width**-0.5),
+        'mlp.c_proj.weight': draw(width, 4 * width, std=0.1 * width**-0.5),
         'mlp.c_proj.bias': draw(width, std=0.1)}
     state = {
         'conv1.weight': draw(width, 3, patch_size, patch_size, std=0.5 / patch_size),
@@ -58,7 +61,8 @@ class Reference:
         mean = x.mean(-1, keepdims=True)
         variance = ((x - mean)**2).mean(-1, keepdims=True)
         unit = (x - mean) / np.sqrt(variance + 1e-5)
-        return unit * self.get(f'{name}.weight', block) + self.get(f'{name}.bias', block)
+        return (unit * self.get(f'{name}.weight', block)
+                + self.get(f'{name}.bias', block))
 
     def qkv(self, x, block):
         """q, k and v of tokens, each a list with one [L, d] per head."""
