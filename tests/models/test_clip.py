@@ -110,22 +110,6 @@ def test_mean_attention_of_the_blocks_before_the_last(toy_clip):
 
 
 @torch.no_grad()
-def test_value_path_is_the_last_block_without_attention(toy_clip):
-    clip, config, weights = toy_clip
-    backbone, _ = towers(config, weights, patch_tokens='value')
-    images = torch.randn(1, 3, 32, 32)
-    x = clip.visual._embeds(images)
-    for block in clip.visual.transformer.resblocks[:2]:
-        x = block(x)
-    attn = clip.visual.transformer.resblocks[2].attn
-    normed = clip.visual.transformer.resblocks[2].ln_1(x)
-    value = F.linear(normed, attn.in_proj_weight[64:], attn.in_proj_bias[64:])
-    expected = clip.visual.ln_post(attn.out_proj(value)) @ clip.visual.proj
-    features = backbone(images)
-    torch.testing.assert_close(features.patch, expected[:, 1:], atol=1e-5, rtol=1e-4)
-
-
-@torch.no_grad()
 @pytest.mark.parametrize('size, grid', [((32, 48), (4, 6)), ((1, 1), (1, 1)),
                                         ((8, 200), (1, 25)), ((33, 30), (4, 4))])
 def test_any_size(toy_clip, size, grid):

@@ -37,6 +37,7 @@ class CLIPConvNeXtBackbone(BaseModule):
         with_cp: In training keep the maps between the blocks only, not what the blocks
             compute inside, which the backward pass then computes again: one more
             forward pass of the blocks for most of their memory.
+        read_out: Refused: a ConvNeXt has no attention to read out of otherwise.
         init_cfg: As in mmengine.
 
     Attributes:
@@ -56,8 +57,14 @@ class CLIPConvNeXtBackbone(BaseModule):
                  out_indices: Sequence[int] = (1, 2),
                  trainable: str = 'none',
                  with_cp: bool = False,
+                 read_out: str | dict | None = None,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
+        if read_out is not None:
+            raise ValueError(
+                f'read_out={read_out!r}: the read-outs change the last attention block '
+                'of a ViT, and a ConvNeXt has none; leave read_out out, or use '
+                'CLIPVisionBackbone')
         config = clip_config(model_name, tower='text')
         timm_name = config['vision_cfg'].get('timm_model_name') or ''
         if 'convnext' not in timm_name:

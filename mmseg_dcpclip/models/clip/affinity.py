@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .layers import at_least_float32, without_autocast
+
 
 def cosines(x: Tensor) -> Tensor:
     """Cosine of all pairs of patches.
@@ -15,8 +17,8 @@ def cosines(x: Tensor) -> Tensor:
     Returns:
         Tensor: float32 or wider, [B, N, N].
     """
-    with torch.autocast(x.device.type, enabled=False):
-        x = F.normalize(x if x.dtype == torch.float64 else x.float(), dim=-1)
+    with without_autocast(x):
+        x = F.normalize(at_least_float32(x), dim=-1)
         return x @ x.transpose(1, 2)
 
 

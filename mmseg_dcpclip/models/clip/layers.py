@@ -6,6 +6,7 @@
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -54,6 +55,17 @@ class CLIPAttention(nn.Module):
             return self.out_proj(join_heads(attend(q, k, v, attn_mask))), None
         weights = attention_weights(q, k, attn_mask)
         return self.out_proj(join_heads(weights @ v)), weights.mean(1)
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager:
+    """Where products on the device of ``x`` keep the dtype of their factors."""
+    kind = x.device.type
+    return nullcontext() if kind == 'meta' else torch.autocast(kind, enabled=False)
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Half precision as float32, all else as it is."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:

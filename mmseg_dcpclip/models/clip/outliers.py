@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .layers import at_least_float32, without_autocast
+
 TIE = 1e-5  # factors whose relative difference is smaller are equal
 
 
@@ -24,8 +26,8 @@ def local_outlier_factors(x: Tensor, neighbours: int) -> Tensor:
         Tensor: Without gradients, float32 [B, N]; about 1 for an ordinary patch.
     """
     number = min(neighbours, int(x.shape[1]) - 1)
-    with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-        x = x if x.dtype == torch.float64 else x.float()
+    with torch.no_grad(), without_autocast(x):
+        x = at_least_float32(x)
         x = x - x.mean(1, keepdim=True)  # same distances, less rounding
         squares = x.square().sum(-1)
         distances = (squares[:, :, None] + squares[:, None]

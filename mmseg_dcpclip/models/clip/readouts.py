@@ -27,7 +27,7 @@ from torch import Tensor
 from ...registry import SCOPE
 from .affinity import coherence, cosines, gaussian_window, sharpen, weigh
 from .last_block import LastBlock, with_class_column
-from .layers import attend
+from .layers import at_least_float32, attend, without_autocast
 from .outliers import fill_from_neighbours, find_outliers
 
 READ_OUTS = Registry('read-out', scope=SCOPE)
@@ -227,9 +227,8 @@ def polar_factor(matrix: Tensor) -> Tensor:
     Returns:
         Tensor: Without gradients, float32 or wider, [..., d, d].
     """
-    with torch.no_grad(), torch.autocast(matrix.device.type, enabled=False):
-        matrix = matrix if matrix.dtype == torch.float64 else matrix.float()
-        u, sizes, vh = torch.linalg.svd(matrix)
+    with torch.no_grad(), without_autocast(matrix):
+        u, sizes, vh = torch.linalg.svd(at_least_float32(matrix))
         least = sizes[..., :1] * sizes.shape[-1] * torch.finfo(torch.float32).eps
         return (u * (sizes > least)[..., None, :]) @ vh
 
@@ -252,12 +251,13 @@ def procrustes(last: LastBlock, smoothing: float = 0.08) -> Tensor:
         smoothing: As above.
     """
     q, k = last.heads('q', last.h), last.k
-    weights = q.detach().float().norm(dim=-1, keepdim=True)
+    weights = at_least_float32(q.detach()).norm(dim=-1, keepdim=True)
     weights = torch.cat([torch.zeros_like(weights[:, :, :1]), weights[:, :, 1:]], 2)
     weights = (weights / weights.sum(2, keepdim=True)).to(q.dtype)
     centred_q, centred_k = (x - (weights * x).sum(2, keepdim=True) for x in (q, k))
-    with torch.autocast(q.device.type, enabled=False):
-        product = centred_k.float().transpose(2, 3) @ centred_q.float()
+    with without_autocast(q):
+        product = (at_least_float32(centred_k).transpose(2, 3)
+                   @ at_least_float32(centred_q))
     rotated = k @ polar_factor(product).to(k.dtype)
     # both products in one: [q, a k_c] [k R, a k_c]^T
     smooth = smoothing**0.5 * centred_k
