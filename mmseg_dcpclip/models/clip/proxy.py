@@ -135,7 +135,10 @@ def build_encoder(config: Mapping[str, Any]) -> nn.Module:
         maps = dict(features_only=True)
     elif 'featmap' in getattr(kind, 'OUT_TYPES', ()):
         maps = dict(out_type='featmap')
-    encoder = MODELS.build({**maps, **config, 'type': name})
+    # mmseg has a VisionTransformer, too
+    encoder = MODELS.build({**maps, **config, 'type': name, '_scope_': 'mmpretrain'})
     if not getattr(encoder, 'is_init', False):
         encoder.init_weights()
-    return encoder.requires_grad_(False).eval()
+    encoder.requires_grad_(False)
+    encoder.eval()  # mmpretrain's return nothing
+    return encoder
