@@ -37,8 +37,13 @@ def sharpen(similarity: Tensor, scale: float, shift: float = 1.0) -> Tensor:
         Tensor: Rows that sum to 1, [B, N, N].
     """
     scores = scale * (similarity - shift * similarity.mean((1, 2), keepdim=True))
-    itself = torch.eye(scores.shape[-1], dtype=torch.bool, device=scores.device)
-    return scores.masked_fill((scores < 0) & ~itself, -torch.inf).softmax(-1)
+    return scores.masked_fill((scores < 0) & ~itself(scores), -torch.inf).softmax(-1)
+
+
+def itself(pairs: Tensor) -> Tensor:
+    """Where in [..., N, N] a patch meets itself, bool [N, N]."""
+    places = torch.arange(pairs.shape[-1], device=pairs.device)  # ONNX lacks a bool eye
+    return places[:, None] == places
 
 
 def coherence(similarity: Tensor, floor: float) -> Tensor:

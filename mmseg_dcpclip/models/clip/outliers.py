@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .affinity import itself
 from .layers import at_least_float32, without_autocast
 
 TIE = 1e-5  # factors whose relative difference is smaller are equal
@@ -32,8 +33,7 @@ def local_outlier_factors(x: Tensor, neighbours: int) -> Tensor:
         squares = x.square().sum(-1)
         distances = (squares[:, :, None] + squares[:, None]
                      - 2 * x @ x.transpose(1, 2))
-        itself = torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
-        nearest, index = distances.masked_fill(itself, torch.inf).topk(
+        nearest, index = distances.masked_fill(itself(distances), torch.inf).topk(
             number, largest=False)
         # No neighbour is farther than the last, so every reach is its distance.
         reach = nearest[..., -1].clamp(min=torch.finfo(x.dtype).eps)
