@@ -207,9 +207,10 @@ def test_read_out_of_the_page_on_parts():
     text = (ROOT / 'docs' / 'parts.md').read_text(encoding='utf-8')
     code = next(block for block in blocks(text, 'python') if 'kk_sharp' in block)
     exec(compile(code, 'parts.md', 'exec'), {'__name__': 'parts_page'})
-    options = dict(type='CLIPVisionBackbone', model_name='mini-ViT-8', trainable='none')
     try:
-        backbone = MODELS.build(dict(options, read_out=dict(type='kk_sharp', scale=3.)))
+        backbone = MODELS.build(dict(
+            type='CLIPVisionBackbone', model_name='mini-ViT-8', out_indices=(1, ),
+            read_out=dict(type='kk_sharp', scale=3.0)))
     finally:
         READ_OUTS.module_dict.pop('kk_sharp')
     assert torch.isfinite(backbone(torch.randn(1, 3, 24, 32)).patch).all()

@@ -181,9 +181,8 @@ class CLIPVisionBackbone(CLIPTower):
         outputs = {0: x} if 0 in self.read_out.reads else {}
         for i, block in enumerate(self.blocks[:last]):
             if with_mean_attention and not self.plain:
-                x, attention = run_block(block_with_attention, block, x,
-                                         with_cp=with_cp)
-                share = attention.detach()[:, 1:, 1:] / last
+                x, own = run_block(block_with_attention, block, x, with_cp=with_cp)
+                share = own.detach()[:, 1:, 1:] / last
                 mean_attention = (share if mean_attention is None
                                   else mean_attention + share)
             else:

@@ -42,6 +42,8 @@ class ProxyAffinity(nn.Module):
         ValueError: An argument has no such value.
     """
     encoder: nn.Module
+    ratio: Tensor
+    offset: Tensor
 
     def __init__(self, encoder: Mapping[str, Any], scale: float = 3.0,
                  shift: float = 1.2, share: float = 1.0,
@@ -56,8 +58,8 @@ class ProxyAffinity(nn.Module):
             raise ValueError(f'proxy.share must be above 0 and at most 1, got {share}')
         if not scale > 0:
             raise ValueError(f'proxy.scale must be above 0, got {scale}')
-        patch_size = patch_size or encoder.get('patch_size')
-        if input_size is None and not isinstance(patch_size, int):
+        patch_size = patch_size or encoder.get('patch_size') or 0
+        if input_size is None and not patch_size:
             raise ValueError('proxy: set proxy.patch_size, the pixels of a patch of '
                              f'{encoder.get("type")}, or proxy.input_size')
         self.scale, self.shift, self.share = scale, shift, share
