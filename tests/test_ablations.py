@@ -147,20 +147,43 @@ def test_cosine_rows_and_selection_rows():
         assert model == whole, path  # sizes and all others are untouched
 
 
+def test_read_outs():
+    """Of the real models CAT-Seg's, of the mini model the plain one; a row each."""
+    for name in ('vitb16_coco', 'vitl14_coco', 'vitb16_own'):
+        model = Config.fromfile(FOLDER / f'dcpclip_{name}.py').model
+        assert model.backbone.read_out == 'catseg'
+    for world, path in (('vitb16', FOLDER / 'dcpclip_vitb16_coco.py'),
+                        ('mini', MINI_CONFIG)):
+        whole = Config.fromfile(path).model
+        other = 'plain' if world == 'vitb16' else 'catseg'
+        row = Config.fromfile(FOLDER / 'ablations' / world /
+                              f'dcpclip_{world}_read_out_{other}.py').model
+        assert row.backbone.pop('read_out') == other
+        assert whole.backbone.pop('read_out', 'plain') != other
+        assert row == whole
+
+
 def own_text(path):
-    """What a config says itself, without comment, world and the whole model."""
+    """What a config says itself, without comment, world and the whole model.
+
+    Nor with what DDP waits for, which the read-out decides.
+    """
     text = path.read_text().replace(f'dcpclip_{path.parent.name}_', '')
-    return re.sub(r"^(#.*|_base_ = '\.\./\.\..*')\n", '', text, flags=re.M)
+    return re.sub(r"^(#.*|find_unused_.*|_base_ = '\.\./\.\..*')\n", '', text,
+                  flags=re.M)
 
 
 def test_both_worlds_switch_the_same():
     real, mini = ({path.stem.removeprefix(f'dcpclip_{world}_'): path
                    for path in (FOLDER / 'ablations' / world).glob('*.py')}
                   for world in ('vitb16', 'mini'))
-    assert len(real) == 24
-    # theta 0.5 is the real model's own
-    assert set(mini) - set(real) == {'theta_05', 'union'}
+    assert len(real) == 25
+    # theta 0.5 and the catseg read-out are the real model's own
+    assert set(mini) - set(real) == {'theta_05', 'union', 'read_out_catseg'}
+    assert set(real) - set(mini) == {'read_out_plain'}
     for name, path in real.items():
+        if name == 'read_out_plain':
+            continue
         assert own_text(path) == own_text(mini[name]), name
 
 

@@ -21,7 +21,8 @@ from mmseg_dcpclip.evaluation.cost.simulated_device import (
     SimulatedTensor,
     held,
 )
-from mmseg_dcpclip.models import OVSegTTAModel
+from mmseg_dcpclip.models import CLIPVisionBackbone, OVSegTTAModel
+from mmseg_dcpclip.models.clip.readouts import READ_OUTS, ReadOut
 from mmseg_dcpclip.models.structures import first_equal
 
 VALIDATION = dict(seen=WORDS[:1], top_k=1)
@@ -108,6 +109,28 @@ def test_augmented_predictions_are_those_of_the_cpu(device):
         want = copy.deepcopy(model).test_step(copy.deepcopy(data))
         got = model.to('cuda:0').test_step(data)
     assert_same_map(device, got[0].pred_sem_seg.data, want[0].pred_sem_seg.data)
+
+
+@pytest.mark.parametrize('proxy', [False, True])
+@pytest.mark.parametrize('read_out', READ_OUTS.module_dict)
+def test_read_outs_are_those_of_the_cpu(device, read_out, proxy):
+    if proxy and not ReadOut(read_out, 12).attends:
+        return
+    encoder = dict(type='VisionTransformer', patch_size=8, img_size=32, arch=dict(
+        embed_dims=32, num_layers=1, num_heads=2, feedforward_channels=32))
+    torch.manual_seed(0)
+    backbone = CLIPVisionBackbone(
+        'mini-ViT-8', out_indices=(1, ), read_out=read_out,
+        proxy=dict(encoder=encoder) if proxy else None).eval()
+    images = torch.randn(2, 3, 40, 48)
+    with torch.no_grad():
+        want = backbone(images, with_mean_attention=True)
+        got = copy.deepcopy(backbone).to('cuda:0')(
+            images.to('cuda:0'), with_mean_attention=True)
+    for name in ('cls', 'patch', 'mean_attention'):
+        assert getattr(got, name).device.type == 'cuda'
+        torch.testing.assert_close(cpu(getattr(got, name)), getattr(want, name),
+                                   rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize('trainable', ['none', 'qv'])

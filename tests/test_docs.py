@@ -19,6 +19,7 @@ from toys import assert_all_gradients, toy_model, toy_model_config, toy_samples
 
 from mmseg_dcpclip import Predictor
 from mmseg_dcpclip.cli import main
+from mmseg_dcpclip.models.clip.readouts import READ_OUTS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
@@ -199,6 +200,20 @@ def test_head_of_the_page_on_parts():
             toy_samples([(32, 32), (32, 32)])))
     for one, other in zip(parts, whole, strict=True):
         torch.testing.assert_close(one.seg_logits.data, other.seg_logits.data)
+
+
+def test_read_out_of_the_page_on_parts():
+    """The read-out that is printed there reads."""
+    text = (ROOT / 'docs' / 'parts.md').read_text(encoding='utf-8')
+    code = next(block for block in blocks(text, 'python') if 'kk_sharp' in block)
+    exec(compile(code, 'parts.md', 'exec'), {'__name__': 'parts_page'})
+    try:
+        backbone = MODELS.build(dict(
+            type='CLIPVisionBackbone', model_name='mini-ViT-8', out_indices=(1, ),
+            read_out=dict(type='kk_sharp', scale=3.0)))
+    finally:
+        READ_OUTS.module_dict.pop('kk_sharp')
+    assert torch.isfinite(backbone(torch.randn(1, 3, 24, 32)).patch).all()
 
 
 # ----------------------------------------------------------------------- equations

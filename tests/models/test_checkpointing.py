@@ -5,6 +5,7 @@ import torch
 
 from mmseg_dcpclip.evaluation.efficiency import peak_memory
 from mmseg_dcpclip.models import CLIPVisionBackbone
+from mmseg_dcpclip.models.clip.readouts import READ_OUTS
 
 
 def loss_of(backbone, images, with_attention=True):
@@ -20,9 +21,17 @@ def loss_of(backbone, images, with_attention=True):
 @pytest.mark.parametrize('with_attention', [False, True])
 @pytest.mark.parametrize('plain', [False, True])
 @pytest.mark.parametrize('options', [dict(trainable='qv'), dict(trainable='all'),
-                                     dict(trainable='none'),
-                                     dict(patch_tokens='value')])
+                                     dict(trainable='none')])
 def test_checkpointed_blocks_change_nothing(options, plain, with_attention):
+    assert_checkpoints_change_nothing(options, plain, with_attention)
+
+
+@pytest.mark.parametrize('read_out', READ_OUTS.module_dict)
+def test_checkpointed_read_outs_change_nothing(read_out):
+    assert_checkpoints_change_nothing(dict(read_out=read_out), False, True)
+
+
+def assert_checkpoints_change_nothing(options, plain, with_attention):
     images = torch.randn(2, 3, 40, 48)
     results = []
     for with_cp in (False, True):

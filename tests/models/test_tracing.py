@@ -13,6 +13,7 @@ from toys import toy_samples
 
 from mmseg_dcpclip.evaluation.efficiency import multiply_adds
 from mmseg_dcpclip.models import CLIPVisionBackbone
+from mmseg_dcpclip.models.clip.readouts import READ_OUTS
 
 WIDTH, BLOCKS = 128, (0, 1, 2, 3)
 HEADS = dict(
@@ -26,9 +27,10 @@ SIZES = [(64, 64), (40, 56), (45, 50)]
 class Features(nn.Module):
     """CLIPFeatures as the tuple that a tracer can return."""
 
-    def __init__(self) -> None:
+    def __init__(self, read_out: str = 'plain') -> None:
         super().__init__()
-        self.backbone = CLIPVisionBackbone('mini-ViT-8', out_indices=(1, 3))
+        self.backbone = CLIPVisionBackbone('mini-ViT-8', out_indices=(1, 3),
+                                           read_out=read_out)
 
     def forward(self, images):
         features = self.backbone(images, with_attention=True)
@@ -40,6 +42,8 @@ def toy(name: str) -> nn.Module:
     torch.manual_seed(0)
     if name == 'features':
         return Features().eval()
+    if name in READ_OUTS.module_dict:
+        return Features(name).eval()
     backbone = dict(type='CLIPVisionBackbone', model_name='mini-ViT-8', plain=True,
                     out_indices=BLOCKS)
     if name == 'plain':
@@ -55,11 +59,12 @@ def toy(name: str) -> nn.Module:
 
 
 MODEL_NAMES = ['plain', 'features', *HEADS]
+READ_OUT_NAMES = [name for name in READ_OUTS.module_dict if name != 'plain']
 
 
 @torch.no_grad()
 @pytest.mark.parametrize('size', SIZES)
-@pytest.mark.parametrize('name', MODEL_NAMES)
+@pytest.mark.parametrize('name', [*MODEL_NAMES, *READ_OUT_NAMES])
 def test_traced_equals_eager(name, size):
     """On what was traced, on other images of that size, and on more of them."""
     model, images = toy(name), torch.randn(1, 3, *size)
@@ -103,7 +108,8 @@ def test_fvcore_counts_the_same(size):
 
 @torch.no_grad()
 @pytest.mark.parametrize('dynamo', [False, True])
-@pytest.mark.parametrize('name', ['plain', 'FCNHead'])
+@pytest.mark.parametrize('name', ['plain', 'FCNHead', 'catseg', 'kk_gauss',
+                                  'self_calibrated'])
 def test_onnx_equals_eager(name, dynamo):
     pytest.importorskip('onnx')
     runtime = pytest.importorskip('onnxruntime')
@@ -139,7 +145,7 @@ def fresh_dynamo():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('name', MODEL_NAMES)
+@pytest.mark.parametrize('name', [*MODEL_NAMES, 'kk_gauss', 'self_calibrated'])
 def test_compiled_equals_eager(name, fresh_dynamo):
     """In one graph, for sizes that come one after the other."""
     model = toy(name)

@@ -9,8 +9,10 @@ model = dict(
         mean=[122.771, 116.746, 104.094],
         std=[68.501, 66.632, 70.323],
         bgr_to_rgb=True),
+    # CLIP's plain last block says next to nothing about patches: read as CAT-Seg does.
     backbone=dict(
-        type='CLIPVisionBackbone', out_indices=(3, 7), trainable='qv', **clip),
+        type='CLIPVisionBackbone', out_indices=(3, 7), trainable='qv',
+        read_out='catseg', **clip),
     text_encoder=dict(type='CLIPTextEncoder', templates='imagenet', **clip),
     selection=dict(theta=0.5),
     neck=dict(

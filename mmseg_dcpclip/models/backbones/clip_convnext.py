@@ -37,6 +37,7 @@ class CLIPConvNeXtBackbone(BaseModule):
         with_cp: In training keep the maps between the blocks only, not what the blocks
             compute inside, which the backward pass then computes again: one more
             forward pass of the blocks for most of their memory.
+        read_out: Refused: a ConvNeXt has no attention to read out of otherwise.
         init_cfg: As in mmengine.
 
     Attributes:
@@ -56,8 +57,14 @@ class CLIPConvNeXtBackbone(BaseModule):
                  out_indices: Sequence[int] = (1, 2),
                  trainable: str = 'none',
                  with_cp: bool = False,
+                 read_out: str | dict | None = None,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
+        if read_out is not None:
+            raise ValueError(
+                f'read_out={read_out!r}: the read-outs change the last attention block '
+                'of a ViT, and a ConvNeXt has none; leave read_out out, or use '
+                'CLIPVisionBackbone')
         config = clip_config(model_name, tower='text')
         timm_name = config['vision_cfg'].get('timm_model_name') or ''
         if 'convnext' not in timm_name:
@@ -123,12 +130,14 @@ class CLIPConvNeXtBackbone(BaseModule):
                 depth = last if stage == 3 else stage + 1 + shared
         return depth, last + 2
 
-    def forward(self, images: Tensor, with_attention: bool = False) -> CLIPFeatures:
+    def forward(self, images: Tensor, with_attention: bool = False,
+                with_mean_attention: bool = False) -> CLIPFeatures:
         """Encode images.
 
         Args:
             images: Normalised RGB, [B, 3, H, W]; resized to multiples of 32 pixels.
             with_attention: Refused: there is none.
+            with_mean_attention: Refused, too.
 
         Returns:
             CLIPFeatures: On a grid of 32 pixels per patch.
@@ -136,7 +145,7 @@ class CLIPConvNeXtBackbone(BaseModule):
         Raises:
             ValueError: Attention is asked for.
         """
-        if with_attention:
+        if with_attention or with_mean_attention:
             raise ValueError('a ConvNeXt has no attention to give')
         own = spatial_size(images)
         size = tuple(max(1, round(n / STRIDE)) * STRIDE for n in own)

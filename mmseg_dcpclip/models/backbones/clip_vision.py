@@ -11,8 +11,15 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ..clip.checkpointing import run_block
-from ..clip.layers import resize_position_embedding, spatial_size
+from ..clip.last_block import LastBlock
+from ..clip.layers import (
+    block_with_attention,
+    resize_position_embedding,
+    spatial_size,
+)
 from ..clip.loading import CLIPWeights, clip_config
+from ..clip.proxy import ProxyAffinity
+from ..clip.readouts import ReadOut
 from ..clip.tower import CLIPTower
 from ..structures import CLIPFeatures
 
@@ -48,8 +55,12 @@ class CLIPVisionBackbone(CLIPTower):
             paper's lineage), ``'attention'`` or ``'all'``.
         input_size: (height, width) in pixels to which images are resized first.
             None: the nearest multiple of the patch size.
-        patch_tokens: How the last block makes patch features: ``'attention'``, its
-            plain output, or ``'value'``, its value path only (MaskCLIP).
+        read_out: How patch features are read out of the last block: a name, or
+            ``dict(type=name)`` with arguments, of ``READ_OUTS`` (``clip/readouts.py``):
+            plain, value, catseg, qq, csa, kk_gauss, rcs, procrustes, self_calibrated,
+            or a function. The class feature is the plain one with each.
+        proxy: Arguments of ``ProxyAffinity``: another encoder's view of which patches
+            belong together, in place of the attention of the read-out.
         quick_gelu: Overrules what is known of the weights' activation.
         with_cp: In training keep the tokens between the blocks only, not what the
             blocks compute inside, which the backward pass then computes again: one
@@ -71,25 +82,30 @@ class CLIPVisionBackbone(CLIPTower):
                  plain: bool = False,
                  trainable: str = 'qv',
                  input_size: tuple[int, int] | None = None,
-                 patch_tokens: str = 'attention',
+                 read_out: str | dict = 'plain',
+                 proxy: dict | None = None,
                  quick_gelu: bool | None = None,
                  with_cp: bool = False,
                  init_cfg: dict | None = None) -> None:
         clip_config(model_name)  # refuses what is no ViT
         super().__init__('visual', model_name, pretrained, trainable, quick_gelu,
                          init_cfg)
-        if patch_tokens not in ('attention', 'value'):
-            raise ValueError("patch_tokens must be 'attention' or 'value', got "
-                             f'{patch_tokens!r}')
         self.plain = plain
         self.with_cp = with_cp
-        self.patch_tokens = patch_tokens
         self.input_size = input_size
         self.patch_size = self.visual.conv1.kernel_size
         self.embed_dims = self.visual.conv1.out_channels
         self.joint_dims = self.visual.proj.shape[1]
 
         num_blocks = len(self.blocks)
+        self.read_out = ReadOut(read_out, num_blocks)
+        if plain and (self.read_out.name != 'plain' or proxy is not None):
+            raise ValueError('plain=True gives maps of blocks and reads nothing out: '
+                             'leave read_out and proxy out')
+        if proxy is not None and not self.read_out.attends:
+            raise ValueError(f'read_out {self.read_out.name!r} has no attention for a '
+                             'proxy to stand in: use kk_gauss')
+        self.proxy = None if proxy is None else ProxyAffinity(**proxy)
         self.out_indices = tuple(i + num_blocks if i < 0 else i for i in out_indices)
         if any(not 0 <= i < num_blocks for i in self.out_indices):
             raise ValueError(f'out_indices {tuple(out_indices)} do not fit the '
@@ -141,14 +157,16 @@ class CLIPVisionBackbone(CLIPTower):
                 table, (side, side))
         super().load_clip(replace(weights, visual=state))
 
-    def forward(self, images: Tensor, with_attention: bool = False
-                ) -> CLIPFeatures | tuple[Tensor, ...]:
+    def forward(self, images: Tensor, with_attention: bool = False,
+                with_mean_attention: bool = False) -> CLIPFeatures | tuple[Tensor, ...]:
         """Encode images.
 
         Args:
             images: Normalised RGB, [B, 3, H, W]; any size.
             with_attention: Also return the last block's attention (A_CLIP); not in
                 plain mode.
+            with_mean_attention: Also return the mean attention of the blocks before
+                it, which the fused kernel cannot give; not in plain mode.
 
         Returns:
             CLIPFeatures, or with ``plain`` a tuple of maps [B, W, h, w].
@@ -159,25 +177,33 @@ class CLIPVisionBackbone(CLIPTower):
         with_cp = self.with_cp and self.training
         maps: list[Tensor] = []
         last = max(self.out_indices) + 1 if self.plain else len(self.blocks) - 1
+        mean_attention: Tensor | None = None
+        outputs = {0: x} if 0 in self.read_out.reads else {}
         for i, block in enumerate(self.blocks[:last]):
-            x = run_block(block, x, with_cp=with_cp)
+            if with_mean_attention and not self.plain:
+                x, own = run_block(block_with_attention, block, x, with_cp=with_cp)
+                share = own.detach()[:, 1:, 1:] / last
+                mean_attention = (share if mean_attention is None
+                                  else mean_attention + share)
+            else:
+                x = run_block(block, x, with_cp=with_cp)
+            if i + 1 in self.read_out.reads:
+                outputs[i + 1] = x
             if i in self.out_indices:
                 maps.append(_token_map(x, grid))
         if self.plain:
             return tuple(maps)
 
-        before = x
-        x, attention = run_block(self._last_block, before, with_attention,
-                                 with_cp=with_cp)
-        if len(self.blocks) - 1 in self.out_indices:
-            maps.append(_token_map(x, grid))
-        patches = x[:, 1:]
-        if self.patch_tokens == 'value':
-            patches = self._value_tokens(before[:, 1:])
+        proxy = None if self.proxy is None else self.proxy(images, grid)
+        cls, patches, tokens, attention = run_block(
+            self._last_block, x, outputs, grid, proxy, with_attention, with_cp=with_cp)
+        if tokens is not None and len(self.blocks) - 1 in self.out_indices:
+            maps.append(_token_map(tokens, grid))
         return CLIPFeatures(
-            cls=self._project(x[:, 0]), patch=self._project(patches), grid=grid,
+            cls=self._project(cls), patch=self._project(patches), grid=grid,
             shallow=tuple(maps),
-            attention=None if attention is None else attention[:, 1:, 1:])
+            attention=None if attention is None else attention[:, 1:, 1:],
+            mean_attention=mean_attention)
 
     def _patches(self, images: Tensor) -> Tensor:
         """Resize if need be and embed patches, [B, W, h, w]."""
@@ -198,20 +224,29 @@ class CLIPVisionBackbone(CLIPTower):
         x = torch.cat([first, x], dim=1) + table.to(x.dtype)
         return visual.ln_pre(visual.patch_dropout(x))
 
-    def _last_block(self, x: Tensor, with_attention: bool
-                    ) -> tuple[Tensor, Tensor | None]:
-        block = self.blocks[-1]
-        if not with_attention:
-            return block(x), None
-        normed = block.ln_1(x)
-        out, attention = block.attn(normed, normed, normed, need_weights=True)
-        x = x + block.ls_1(out)
-        return x + block.ls_2(block.mlp(block.ln_2(x))), attention
+    def _last_block(self, x: Tensor, outputs: dict[int, Tensor],
+                    grid: tuple[int, int], proxy: Tensor | None, with_attention: bool
+                    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """[CLS] and patches behind the last block, all its tokens, its attention.
 
-    def _value_tokens(self, x: Tensor) -> Tensor:
-        """Patch tokens through the last block's value path, [B, N, W]."""
-        block = self.blocks[-1]
-        return block.attn.value_path(block.ln_1(x))
+        The block as it is runs for all tokens only where the read-out or
+        ``out_indices`` want them; else for [CLS] alone.
+        """
+        plain = self.read_out.name == 'plain'
+        tokens: Tensor | None = None
+        if plain or len(self.blocks) - 1 in self.out_indices:
+            block = self.blocks[-1]
+            tokens, attention = (block_with_attention(block, x) if with_attention
+                                 else (block(x), None))
+            if plain:
+                return tokens[:, 0], tokens[:, 1:], tokens, attention
+        last = LastBlock(self.blocks, x, outputs, grid, proxy,
+                         1.0 if self.proxy is None else self.proxy.share)
+        if tokens is None:
+            cls, attention = last.class_token(with_attention)
+        else:
+            cls = tokens[:, 0]
+        return cls, self.read_out(last), tokens, attention
 
     def _project(self, x: Tensor) -> Tensor:
         """Tokens [..., W] into the joint space [..., D]."""

@@ -6,6 +6,7 @@
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -37,9 +38,6 @@ class CLIPAttention(nn.Module):
                 ) -> tuple[Tensor, Tensor | None]:
         """Attend.
 
-        Under ``torch.jit.trace`` the fused kernel gives way to plain products, which
-        are what mmengine's and fvcore's FLOP counters know.
-
         Args:
             query: [B, L, dims].
             key: [B, S, dims].
@@ -51,22 +49,89 @@ class CLIPAttention(nn.Module):
             tuple: Tokens [B, L, dims], and attention averaged over heads [B, L, S]
             or None.
         """
-        q, k, v = (proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-                   for proj, x in ((self.q_proj, query), (self.k_proj, key),
-                                   (self.v_proj, value)))
-        if not need_weights and not torch.jit.is_tracing():
-            x = F.scaled_dot_product_attention(q, k, v, attn_mask)
-            return self.out_proj(x.transpose(1, 2).flatten(2)), None
-        weights = q @ k.transpose(-2, -1) * q.shape[-1]**-0.5
-        if attn_mask is not None:
-            weights = weights + attn_mask
-        weights = weights.softmax(-1)
-        x = (weights @ v).transpose(1, 2).flatten(2)
-        return self.out_proj(x), weights.mean(1) if need_weights else None
+        q, k, v = (split_heads(proj(x), self.num_heads) for proj, x in (
+            (self.q_proj, query), (self.k_proj, key), (self.v_proj, value)))
+        if not need_weights:
+            return self.out_proj(join_heads(attend(q, k, v, attn_mask))), None
+        weights = attention_weights(q, k, attn_mask)
+        return self.out_proj(join_heads(weights @ v)), weights.mean(1)
 
-    def value_path(self, value: Tensor) -> Tensor:
-        """Each token's own value without attention (MaskCLIP, arXiv 2112.01071)."""
-        return self.out_proj(self.v_proj(value))
+
+def without_autocast(x: Tensor) -> AbstractContextManager:
+    """Where products on the device of ``x`` keep the dtype of their factors."""
+    kind = x.device.type
+    return nullcontext() if kind == 'meta' else torch.autocast(kind, enabled=False)
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Half precision as float32, all else as it is."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    """[B, L, dims] to [B, heads, L, dims / heads]."""
+    return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+
+
+def join_heads(x: Tensor) -> Tensor:
+    """[B, heads, L, d] to [B, L, heads * d]."""
+    return x.transpose(1, 2).flatten(2)
+
+
+def attention_weights(q: Tensor, k: Tensor, bias: Tensor | None = None,
+                      scale: float | None = None) -> Tensor:
+    """softmax(q k^T scale + bias).
+
+    Args:
+        q: Queries per head, [B, heads, L, d].
+        k: Keys per head, [B, heads, S, d].
+        bias: Added to the scores, [L, S].
+        scale: None: 1 / sqrt(d).
+
+    Returns:
+        Tensor: [B, heads, L, S].
+    """
+    scores = q @ k.transpose(-2, -1) * (q.shape[-1]**-0.5 if scale is None else scale)
+    return (scores if bias is None else scores + bias).softmax(-1)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None,
+           scale: float | None = None) -> Tensor:
+    """``attention_weights`` applied to values, by the fused kernel.
+
+    Under ``torch.jit.trace`` it gives way to plain products, which are what mmengine's
+    and fvcore's FLOP counters know.
+
+    Args:
+        q: [B, heads, L, d].
+        k: [B, heads, S, d].
+        v: Values per head, [B, heads, S, e].
+        bias: [L, S].
+        scale: As there.
+
+    Returns:
+        Tensor: [B, heads, L, e].
+    """
+    bias = None if bias is None else bias.to(q.dtype)
+    if torch.jit.is_tracing():
+        return attention_weights(q, k, bias, scale) @ v
+    return F.scaled_dot_product_attention(q, k, v, bias, scale=scale)
+
+
+def block_with_attention(block: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Run a block of open_clip whose attention is wanted, too.
+
+    Args:
+        block: Its attention is a ``CLIPAttention``.
+        x: Tokens [B, L, dims].
+
+    Returns:
+        tuple: Tokens [B, L, dims], and attention averaged over heads [B, L, L].
+    """
+    normed = block.ln_1(x)
+    out, attention = block.attn(normed, normed, normed, need_weights=True)
+    x = x + block.ls_1(out)
+    return x + block.ls_2(block.mlp(block.ln_2(x))), attention
 
 
 def split_attention(transformer: Any) -> None:
