@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ...datasets.labels import check_ignore_index
 from ...registry import SCOPE
 from ...vocabulary import Vocabulary, Words
-from ..clip.loading import load_clip_weights
+from ..clip.tower import load_towers
 from ..losses import check_finite
 from ..protocol import (
     CategoryHead,
@@ -36,6 +36,7 @@ from .views import (
     group_by_size,
     make_views,
     resize,
+    share_selection,
     take,
     undo_augmentation,
 )
@@ -76,6 +77,8 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
             second look.
         text_bank: Arguments of ``TextBank``, which keeps embeddings in memory
             and on disk; ``dict(root=None)``: in memory only.
+        refinement: Arguments of what makes the selected maps follow the picture at test
+            time; ``type`` is ``PAMR`` by default. None: nothing does.
         compile_head: Arguments of torch.compile for neck and head at test time, and
             ``bucket``: the number of categories is rounded up to a multiple of it (8),
             so that few numbers are compiled. None: not compiled.
@@ -102,6 +105,7 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
                  join_ground_truth: bool = True,
                  tag_validation: dict | None = None,
                  text_bank: dict | None = None,
+                 refinement: dict | None = None,
                  compile_head: dict | None = None,
                  train_cfg: dict | None = None,
                  test_cfg: dict | None = None,
@@ -134,6 +138,8 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
         self.join_ground_truth = join_ground_truth
         self.compile_head = compile_head
         self.train_cfg = train_cfg
+        self.refinement = (None if refinement is None
+                           else MODELS.build({'type': 'PAMR', **refinement}))
         self.text_bank = TextBank(**(text_bank or {}))
         self.set_vocabulary(vocabulary)
         self.tag_validation: TagValidation | None = None
@@ -186,15 +192,7 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
 
     def load_clip(self) -> None:
         """Read CLIP's pretrained weights; one reading serves both towers."""
-        towers: dict[tuple, list] = {}
-        for tower in (self.backbone, self.text_encoder):
-            if getattr(tower, 'pretrained', None) is not None:
-                source = (tower.model_name, tower.pretrained, tower.quick_gelu_option)
-                towers.setdefault(source, []).append(tower)
-        for source, same in towers.items():
-            weights = load_clip_weights(*source)
-            for tower in same:
-                tower.load_clip(weights)
+        load_towers(self.backbone, self.text_encoder)
 
     def init_weights(self) -> None:
         """Initialise every part and read CLIP's pretrained weights."""
@@ -237,7 +235,7 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
 
     def encode_decode(self, inputs: Tensor, batch_data_samples: list | None = None, *,
                       text: TextEmbeddings | None = None,
-                      selection: nn.Module | None = None
+                      selection: nn.Module | None = None, views: int = 1
                       ) -> tuple[Tensor, Pairs, CLIPFeatures]:
         """Logits [M, h, w] of the selected pairs of images [B, 3, H, W].
 
@@ -246,10 +244,12 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
             batch_data_samples: Unused; mmseg's interface has it.
             text: Embeddings in place of those of the vocabulary.
             selection: In place of the model's own.
+            views: So many images after each other are views of one, with one selection.
         """
         text = self.text_embeddings() if text is None else text
         features = self.extract_feat(inputs)
-        pairs = Pairs.from_mask(self.select(features, text, selection))
+        selected = share_selection(self.select(features, text, selection), views)
+        pairs = Pairs.from_mask(selected)
         return self.decode(features, text, pairs), pairs, features
 
     def _forward(self, inputs: Images, data_samples: list | None = None
@@ -332,8 +332,8 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
         Returns:
             list[SegDataSample]: With ``pred_sem_seg`` (category ids, int64 [1, h, w]
             at ``ori_shape``), the metainfo ``selected_categories`` (ids), and what
-            ``test_cfg`` asks for: ``seg_logits``, one map per selected category in
-            their order, and ``patch_features`` [D, rows, columns].
+            ``test_cfg`` asks for: ``seg_logits``, the probabilities of the selected
+            categories in their order, and ``patch_features`` [D, rows, columns].
         """
         if data_samples is None:
             data_samples = [SegDataSample() for _ in range(len(inputs))]
@@ -346,11 +346,12 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
     def _predict_group(self, images: Tensor, data_samples: list[SegDataSample]) -> None:
         """Write the predictions of images of one size."""
         views = make_views(images, **self.settings.views())
-        logits, pairs, features = self.encode_decode(views.images)
+        logits, pairs, features = self.encode_decode(
+            views.images, views=views.per_image)
         for i, sample in enumerate(data_samples):
             self.write_prediction(sample, logits, pairs, views, i)
             if self.tag_validation is not None or self.settings.return_features:
-                feats = self._whole_features(images, features, views, i)
+                feats = self._whole_features(features, views, i)
                 feats = undo_augmentation(feats, sample.metainfo, views.size)
                 self._look_again(sample, feats)
 
@@ -367,8 +368,10 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
             image: Which image.
         """
         found = make_label_map(logits, pairs, views, image, sample.metainfo,
+                               activation=self.decode_head.activation,
                                max_maps=self.settings.max_maps,
-                               keep_maps=self.settings.return_logits)
+                               keep_maps=self.settings.return_logits,
+                               refinement=self.refinement)
         sample.pred_sem_seg = PixelData(data=found.seg_map[None])
         sample.set_metainfo(dict(selected_categories=found.categories.tolist(),
                                  names_digest=self.vocabulary.names_digest))
@@ -385,10 +388,10 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
                 self.vocabulary)
             sample.pred_sem_seg = PixelData(data=seg_map[None])
 
-    def _whole_features(self, images: Tensor, features: CLIPFeatures, views: Views,
-                        image: int) -> Tensor:
+    def _whole_features(self, features: CLIPFeatures, views: Views, image: int
+                        ) -> Tensor:
         """Patch features of the whole image, [D, h, w]."""
         if views.slide and not views.with_whole:
-            whole = resize(images[image:image + 1], views.images.shape[-2:])
+            whole = resize(views.whole[image:image + 1], views.images.shape[-2:])
             return self.backbone(whole).patch_map[0]
         return features.patch_map[(image + 1) * views.per_image - 1]
