@@ -138,6 +138,14 @@ def test_no_map_of_all_categories_at_image_size_with_windows():
     assert 0 < largest < 400 * 96 * 120 * 4 / 4
 
 
+@torch.no_grad()
+def test_a_selection_of_nothing_is_an_error(monkeypatch):
+    model = toy_model().eval()
+    monkeypatch.setattr(model, 'select', lambda *_: torch.zeros(1, 5).bool())
+    with pytest.raises(RuntimeError, match='no category was selected'):
+        model.predict(torch.randn(1, 3, 16, 16))
+
+
 def test_other_activations_are_refused():
     with pytest.raises(ValueError, match="activation must be 'sigmoid' or 'softmax'"):
         toy_model(decode_head=dict(type='CosineHead', activation='sigmoids'), neck=None)

@@ -36,7 +36,7 @@ from .views import (
     group_by_size,
     make_views,
     resize,
-    share_selection,
+    shared_pairs,
     take,
     undo_augmentation,
 )
@@ -248,8 +248,7 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
         """
         text = self.text_embeddings() if text is None else text
         features = self.extract_feat(inputs)
-        selected = share_selection(self.select(features, text, selection), views)
-        pairs = Pairs.from_mask(selected)
+        pairs = shared_pairs(self.select(features, text, selection), views)
         return self.decode(features, text, pairs), pairs, features
 
     def _forward(self, inputs: Images, data_samples: list | None = None

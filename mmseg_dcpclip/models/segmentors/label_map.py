@@ -38,7 +38,7 @@ def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
     Args:
         logits: Of all pairs of all views, [M, h, w].
         pairs: M pairs; ``pairs.image`` counts views, and all views of an image have the
-            same categories (``share_selection``).
+            same categories (``shared_pairs``).
         views: The views.
         image: Which image.
         meta: Metainfo of its data sample: size, padding and flip.
@@ -58,29 +58,25 @@ def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
         0, (views.per_image, count))
     picture = undo_augmentation(views.whole[image], meta, views.size)[None]
     size: Sequence[int] = tuple(meta.get('ori_shape', views.size))[:2]
-    best = best_id = None
     kept = []
+    best = logits.new_full(size, -torch.inf, dtype=torch.float32)
+    best_id = torch.full_like(best, -1, dtype=torch.long)
     for chunk, part in zip(categories.split(max_maps), own.split(max_maps, 1)):
         maps = undo_augmentation(merge_views(part, views, activation), meta, views.size)
         maps = (resize(maps, size) if refinement is None
                 else refinement(maps[None], picture, size)[0])
         score, place = maps.max(0)
-        if best is None or best_id is None:
-            best, best_id = score, chunk[place]
-        else:
-            better = score > best
-            best = torch.where(better, score, best)
-            best_id = torch.where(better, chunk[place], best_id)
+        better = score > best
+        best = torch.where(better, score, best)
+        best_id = torch.where(better, chunk[place], best_id)
         if keep_maps:
             kept.append(maps)
-    if best_id is None:
-        raise RuntimeError('no category was selected: the selection must keep at least '
-                           'one per image')
     if not keep_maps:
         return LabelMap(best_id, categories)
     maps = torch.cat(kept)
     if activation == 'softmax':
-        maps = maps.softmax(0)
+        maps -= torch.stack([part.logsumexp(0) for part in kept]).logsumexp(0)
+        maps.exp_()
     elif not views.slide:
-        maps = maps.sigmoid()
+        maps.sigmoid_()
     return LabelMap(best_id, categories, maps)

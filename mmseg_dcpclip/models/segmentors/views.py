@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..structures import Pairs
+
 Images = Tensor | Sequence[Tensor]
 Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels
 
@@ -120,7 +122,7 @@ def make_views(images: Tensor, mode: str = 'whole', crop_size: Sequence[int] = (
                  global_view)
 
 
-def share_selection(selected: Tensor, views: int) -> Tensor:
+def shared_pairs(selected: Tensor, views: int) -> Pairs:
     """One selection per image: each of its views gets what any of them selected.
 
     Args:
@@ -128,11 +130,19 @@ def share_selection(selected: Tensor, views: int) -> Tensor:
         views: V.
 
     Returns:
-        Tensor: bool [B * V, C].
+        Pairs: ``image`` counts views.
+
+    Raises:
+        RuntimeError: Nothing was selected for an image.
     """
-    if views == 1:
-        return selected
-    return selected.unflatten(0, (-1, views)).any(1).repeat_interleave(views, 0)
+    if views > 1:
+        shared = selected.unflatten(0, (-1, views)).any(1)
+        selected = shared.repeat_interleave(views, 0)
+    pairs = Pairs.from_mask(selected)
+    if not all(pairs.counts):
+        raise RuntimeError('no category was selected: the selection must keep at least '
+                           'one per image')
+    return pairs
 
 
 def merge_views(logits: Tensor, views: Views, activation: str) -> Tensor:
