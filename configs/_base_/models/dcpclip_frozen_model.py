@@ -20,7 +20,6 @@ model = dict(
         type='CosineHead', scale=40.0, bias=0.0, activation='softmax', trainable=False),
     vocabulary='coco_stuff_171',
     ignore_index=255,
-    # What refines the masks: dict(type='PAMR'). None: nothing does.
-    refinement=None,
+    # Masks that follow the picture: refinement=dict(type='PAMR').
     test_cfg=dict(mode='slide', crop_size=(224, 224), stride=(112, 112),
                   global_view=False))
