@@ -94,7 +94,8 @@ class Views:
     @property
     def size(self) -> tuple[int, int]:
         """tuple: Height and width of the images."""
-        return self.whole.shape[-2:]
+        height, width = self.whole.shape[-2:]
+        return height, width
 
 
 def make_views(images: Tensor, mode: str = 'whole', crop_size: Sequence[int] = (),
