@@ -350,7 +350,7 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
         for i, sample in enumerate(data_samples):
             self.write_prediction(sample, logits, pairs, views, i)
             if self.tag_validation is not None or self.settings.return_features:
-                feats = self._whole_features(features, views, i)
+                feats = self._whole_features(images, features, views, i)
                 feats = undo_augmentation(feats, sample.metainfo, views.size)
                 self._look_again(sample, feats)
 
@@ -387,10 +387,10 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
                 self.vocabulary)
             sample.pred_sem_seg = PixelData(data=seg_map[None])
 
-    def _whole_features(self, features: CLIPFeatures, views: Views, image: int
-                        ) -> Tensor:
+    def _whole_features(self, images: Tensor, features: CLIPFeatures, views: Views,
+                        image: int) -> Tensor:
         """Patch features of the whole image, [D, h, w]."""
         if views.slide and not views.with_whole:
-            whole = resize(views.whole[image:image + 1], views.images.shape[-2:])
+            whole = resize(images[image:image + 1], views.images.shape[-2:])
             return self.backbone(whole).patch_map[0]
         return features.patch_map[(image + 1) * views.per_image - 1]
