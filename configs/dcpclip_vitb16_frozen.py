@@ -12,6 +12,13 @@ test_pipeline = [
     dict(type='LoadWideAnnotations'),
     dict(type='PackSegInputs')
 ]
+# Cityscapes, whose things are small, at a short side of 560.
+benchmark_pipelines = dict(cityscapes_19=[
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(2048, 560), keep_ratio=True),
+    dict(type='LoadWideAnnotations'),
+    dict(type='PackSegInputs')
+])
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='TestTimeAug', transforms=[

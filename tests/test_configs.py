@@ -124,6 +124,12 @@ def test_frame_of_the_training_free_configs(tmp_path):
     for name in ('ade20k_150', 'pascal_voc_20'):
         benchmark, = collect_benchmarks(config, [name], FOLDER / '_base_' / 'datasets')
         assert benchmark.dataloader['dataset']['pipeline'] == config.test_pipeline
+    larger = config.benchmark_pipelines.cityscapes_19
+    assert Compose(larger)(dict(img_path=str(image)))['inputs'].shape == (3, 560, 840)
+    config.benchmark_pipelines.ade20k_150 = larger
+    benchmark, = collect_benchmarks(config, ['ade20k_150'],
+                                    FOLDER / '_base_' / 'datasets')
+    assert benchmark.dataloader['dataset']['pipeline'] == larger
     assert (config.model.test_cfg.crop_size, config.model.test_cfg.stride) == (
         (224, 224), (112, 112))
 
