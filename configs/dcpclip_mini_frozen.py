@@ -5,4 +5,6 @@ model = dict(
     backbone=dict(trainable='none'),
     neck=None,
     tag_validation=None,
-    decode_head=dict(_delete_=True, type='CosineHead', trainable=False))
+    decode_head=dict(
+        _delete_=True, type='CosineHead', scale=40.0, bias=0.0, activation='softmax',
+        trainable=False))

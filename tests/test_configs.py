@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import open_clip
 import pytest
 import torch
 from mmcv.transforms import Compose
@@ -12,8 +13,10 @@ from mmengine.config import Config
 from mmseg.registry import HOOKS, METRICS, MODELS
 
 from mmseg_dcpclip.engine import VocabularyHook, use_tta
+from mmseg_dcpclip.evaluation.benchmarks import collect_benchmarks
 from mmseg_dcpclip.evaluation.efficiency import count_parameters
 from mmseg_dcpclip.models import CosineNeck, OVSegTTAModel
+from mmseg_dcpclip.models.clip.layers import resize_position_embedding
 
 FOLDER = Path(__file__).resolve().parents[1] / 'configs'
 CONFIGS = sorted(path for path in FOLDER.rglob('*.py') if '_base_' not in path.parts)
@@ -80,6 +83,55 @@ def test_size_of_the_models():
     assert 9 < own['vitb16'] < 10
     clip = sizes['vitb16']['total'] / 1e6 - own['vitb16']
     assert clip == pytest.approx(149.62, abs=0.01)
+
+
+FROZEN = sorted(name for name in NAMES if 'frozen' in name and 'mini' not in name)
+
+
+@pytest.mark.parametrize('name', FROZEN)
+def test_training_free_configs_fit_their_weights(name):
+    """Tag and normalisation as open_clip has them, windows of CLIP's own size."""
+    config = Config.fromfile(FOLDER / name)
+    model, means = config.model, config.model.data_preprocessor
+    own = model.backbone.model_name, model.backbone.pretrained
+    assert own == (model.text_encoder.model_name, model.text_encoder.pretrained)
+    assert own in open_clip.list_pretrained()
+    weights = open_clip.get_pretrained_cfg(*own)
+    np.testing.assert_allclose(means.mean, 255 * np.array(weights['mean']), atol=1e-3)
+    np.testing.assert_allclose(means.std, 255 * np.array(weights['std']), atol=1e-3)
+    with torch.device('meta'):
+        built = MODELS.build(model)
+    assert not any(p.requires_grad for p in built.parameters())
+    grid = [side / patch for side, patch in zip(
+        built.settings.crop_size, built.backbone.patch_size)]
+    table = built.backbone.visual.positional_embedding
+    assert grid[0] == grid[1] and resize_position_embedding(
+        table, (int(grid[0]), int(grid[1]))) is table
+    assert model.backbone.read_out == 'kk_gauss'
+    head = built.decode_head
+    assert (head.activation, model.decode_head.scale, model.decode_head.bias) == (
+        'softmax', 40, 0)
+
+
+def test_frame_of_the_training_free_configs(tmp_path):
+    """Short side 336, label at its own size; on every benchmark, too."""
+    config = Config.fromfile(FOLDER / 'dcpclip_vitb16_frozen.py')
+    image = tmp_path / 'image.png'
+    cv2.imwrite(str(image), np.zeros((50, 75, 3), np.uint8))
+    for loader in (config.val_dataloader, config.test_dataloader):
+        packed = Compose(loader.dataset.pipeline)(dict(img_path=str(image)))
+        assert packed['inputs'].shape == (3, 336, 504)
+    for name in ('ade20k_150', 'pascal_voc_20'):
+        benchmark, = collect_benchmarks(config, [name], FOLDER / '_base_' / 'datasets')
+        assert benchmark.dataloader['dataset']['pipeline'] == config.test_pipeline
+    larger = config.benchmark_pipelines.cityscapes_19
+    assert Compose(larger)(dict(img_path=str(image)))['inputs'].shape == (3, 560, 840)
+    config.benchmark_pipelines.ade20k_150 = larger
+    benchmark, = collect_benchmarks(config, ['ade20k_150'],
+                                    FOLDER / '_base_' / 'datasets')
+    assert benchmark.dataloader['dataset']['pipeline'] == larger
+    assert (config.model.test_cfg.crop_size, config.model.test_cfg.stride) == (
+        (224, 224), (112, 112))
 
 
 def test_checkpoints_of_version_0_1_still_load():

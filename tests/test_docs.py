@@ -111,6 +111,8 @@ RUN = {
     'make test': by_make,
     'dcpclip segment picture.png --words "red stripes on blue; white dots on '
     'green|polka dots"': in_this_process(),
+    'dcpclip segment picture.png --words "cat; dog|puppy; grass"      --config '
+    'configs/dcpclip_vitb16_frozen.py --checkpoint none': in_this_process(*SMALL[:7]),
     'dcpclip data check': in_this_process(status=1),  # most is missing there
     'dcpclip train configs/dcpclip_vitb16_coco.py': in_this_process(*SMALL, *SHORT),
     'dcpclip test configs/dcpclip_vitb16_coco.py CHECKPOINT --benchmarks all':

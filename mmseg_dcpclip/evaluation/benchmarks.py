@@ -53,7 +53,8 @@ def collect_benchmarks(config: Config,
             these are the benchmarks to choose from.
         names: Names, or just ``'all'``.
         base_folder: Otherwise: the folder of dataset configs with a ``<name>.py`` for
-            each of ``BENCHMARKS``.
+            each of ``BENCHMARKS``; pictures go through the config's ``test_pipeline``,
+            or what its ``benchmark_pipelines=dict(name=...)`` has for that one.
         data_roots: Replaces the ``data_root`` of some benchmarks, by name.
 
     Returns:
@@ -79,6 +80,10 @@ def collect_benchmarks(config: Config,
             base = Config.fromfile(base_folder / f'{name}.py').to_dict()
             benchmark = Benchmark(name, base['test_dataloader'],
                                   base['test_evaluator'])
+            pipeline = (config.get('benchmark_pipelines') or {}).get(
+                name, config.get('test_pipeline'))
+            if pipeline is not None:
+                benchmark.dataloader['dataset']['pipeline'] = pipeline
         if name in roots:
             benchmark.dataloader['dataset']['data_root'] = roots[name]
         benchmarks.append(benchmark)

@@ -7,7 +7,7 @@ from .decode_heads import CosineHead, SpatialEnhancedDecoder
 from .losses import SelectedBCELoss
 from .necks import CosineNeck, TextGuidedAlignment
 from .protocol import CategoryHead, CategoryNeck, ImageEncoder
-from .segmentors import DCPCLIP, OVSegTTAModel
+from .segmentors import DCPCLIP, PAMR, OVSegTTAModel
 from .selection import DynamicCategorySelection, select_categories
 from .structures import AlignedFeatures, CLIPFeatures, Pairs, TextEmbeddings
 from .tag_validation import TagValidation, validate_tags
@@ -18,9 +18,9 @@ __all__ = [
     'AlignedFeatures', 'CLIPConvNeXtBackbone', 'CLIPFeatures', 'CLIPTextEncoder',
     'CLIPVisionBackbone', 'CategoryHead', 'CategoryNeck', 'CosineHead', 'CosineNeck',
     'DCPCLIP', 'DynamicCategorySelection', 'ImageEncoder', 'OVSegTTAModel',
-    'OpenVocabDataPreProcessor', 'Pairs', 'SelectedBCELoss', 'SpatialEnhancedDecoder',
-    'TagValidation', 'TextEmbeddings', 'TextGuidedAlignment', 'select_categories',
-    'validate_tags'
+    'OpenVocabDataPreProcessor', 'PAMR', 'Pairs', 'SelectedBCELoss',
+    'SpatialEnhancedDecoder', 'TagValidation', 'TextEmbeddings', 'TextGuidedAlignment',
+    'select_categories', 'validate_tags'
 ]
 
 register_routes()

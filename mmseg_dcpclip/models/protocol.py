@@ -95,9 +95,13 @@ class CategoryHead(BaseModule):
 
     Attributes:
         with_attention: Whether it needs the encoder's attention (A_CLIP).
+        activation: What makes probabilities of logits: ``'sigmoid'``, each category for
+            itself; or ``'softmax'``, an image's categories against each other. Views
+            are averaged as probabilities with the first, as logits with the second.
         loss_decode: The segmentation loss, see ``SelectedBCELoss``.
     """
     with_attention: bool = False
+    activation: str = 'sigmoid'
     loss_decode: nn.Module
     at_most: ClassVar[tuple[str, ...]] = ()
 

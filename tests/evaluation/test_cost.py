@@ -97,6 +97,10 @@ def test_fixed_selection_keeps_the_most_likely():
         # the first call decides
         features.cls = -features.cls
         assert torch.equal(model.select(features, text, selection), mask)
+        # views of one picture share it
+        views = model.extract_feat(torch.randn(3, 3, 32, 32))
+        mask = model.select(views, text, FixedSelection(model.selection, 2))
+        assert mask.sum() == 6 and (mask == mask[0]).all()
 
 
 def test_random_words_are_unit_and_always_the_same():

@@ -18,7 +18,7 @@ from toys import (
 from mmseg_dcpclip import Vocabulary
 from mmseg_dcpclip.models import TagValidation, validate_tags
 from mmseg_dcpclip.models import selection as selection_module
-from mmseg_dcpclip.models.segmentors import dcpclip as dcpclip_module
+from mmseg_dcpclip.models.clip import tower as tower_module
 from mmseg_dcpclip.models.segmentors.samples import categories_in
 from mmseg_dcpclip.models.segmentors.views import window_boxes
 from mmseg_dcpclip.models.structures import Pairs
@@ -149,31 +149,38 @@ def test_whole_mode_equals_all_categories(theta):
 
 
 def plain_slide(model, image, crop, stride, size):
-    """The five-crop protocol over all categories, one crop after the other."""
+    """The five-crop protocol, one crop after the other: what any selected, in all."""
     num = len(model.vocabulary)
     height, width = image.shape[-2:]
+    boxes = window_boxes((height, width), crop, stride)
+    views = [image[:, t:b, x:r] for t, x, b, r in boxes]
+    views.append(F.interpolate(image[None], crop, mode='bilinear')[0])
+    text = model.text_embeddings()
+    selected = torch.zeros(1, num, dtype=torch.bool)
+    for view in views:
+        selected |= model.select(model.extract_feat(view[None]), text)
+    pairs = Pairs.from_mask(selected)
 
-    def probability(view, to):
-        logits, pairs, _ = model.encode_decode(view[None])
-        full = torch.zeros(num, *to)
+    def probability(view):
+        logits = model.decode(model.extract_feat(view[None]), text, pairs)
+        full = torch.zeros(num, *crop)
         full[pairs.category] = F.interpolate(
-            logits[:, None], to, mode='bilinear')[:, 0].sigmoid()
+            logits[:, None], crop, mode='bilinear')[:, 0].sigmoid()
         return full
 
     total, count = torch.zeros(num, height, width), torch.zeros(height, width)
-    for top, left, bottom, right in window_boxes((height, width), crop, stride):
-        part = (slice(top, bottom), slice(left, right))
-        total[:, part[0], part[1]] += probability(image[:, part[0], part[1]], crop)
-        count[part] += 1
-    whole = F.interpolate(image[None], crop, mode='bilinear')[0]
-    whole = F.interpolate(probability(whole, crop)[None], (height, width),
+    for view, (top, left, bottom, right) in zip(views, boxes):
+        total[:, top:bottom, left:right] += probability(view)
+        count[top:bottom, left:right] += 1
+    whole = F.interpolate(probability(views[-1])[None], (height, width),
                           mode='bilinear')[0]
     merged = (total / count + whole) / 2
-    return F.interpolate(merged[None], size, mode='bilinear')[0]
+    return (F.interpolate(merged[None], size, mode='bilinear')[0],
+            pairs.category.tolist())
 
 
 @torch.no_grad()
-def test_slide_mode_equals_all_categories():
+def test_slide_mode_equals_one_view_after_the_other():
     test_cfg = dict(mode='slide', crop_size=(24, 24), stride=(16, 16))
     model = toy_model(test_cfg=test_cfg | dict(return_logits=True)).eval()
     data = prepared(model, [(40, 40), (40, 40)])
@@ -181,8 +188,8 @@ def test_slide_mode_equals_all_categories():
         sample.set_metainfo(dict(ori_shape=(33, 50)))
     results = model.predict(**data)
     for image, sample in zip(data['inputs'], results, strict=True):
-        expected = plain_slide(model, image, (24, 24), (16, 16), (33, 50))
-        chosen = sample.selected_categories
+        expected, chosen = plain_slide(model, image, (24, 24), (16, 16), (33, 50))
+        assert sample.selected_categories == chosen
         torch.testing.assert_close(sample.seg_logits.data, expected[chosen],
                                    atol=1e-5, rtol=1e-4)
         agree = sample.pred_sem_seg.data[0] == expected.argmax(0)
@@ -260,6 +267,8 @@ def test_one_word():
     (dict(mode='slide'), 'crop_size'),
     (dict(mode='slide', crop_size=(8, 8), stride=(0, 4)), 'stride'),
     (dict(mode='slide', crop_size=8, stride=(4, 4)), 'crop_size'),
+    (dict(mode='slide', crop_size=(8, 7.5), stride=(4, 4)), 'whole numbers'),
+    (dict(mode='slide', crop_size=(8, 8), stride=(4, 9)), r'stride \(4, 9\) is longer'),
     (dict(mode='hole'), "mode='hole'"),
     (dict(mode='whole', return_logit=True), "did you mean 'return_logits'"),
     (dict(max_maps=0), 'max_maps')])
@@ -400,8 +409,8 @@ def test_checkpoint_of_another_model_is_refused(tmp_path):
 
 def test_one_reading_serves_both_towers(monkeypatch):
     calls = []
-    load = dcpclip_module.load_clip_weights
-    monkeypatch.setattr(dcpclip_module, 'load_clip_weights',
+    load = tower_module.load_clip_weights
+    monkeypatch.setattr(tower_module, 'load_clip_weights',
                         lambda *args: calls.append(args) or load(*args))
     config = toy_model_config()
     for tower in ('backbone', 'text_encoder'):

@@ -45,7 +45,7 @@ def segment(model: DCPCLIP, image: Tensor, words: TextEmbeddings, selection: nn.
     """
     views = make_views(image, **model.settings.views())
     return write_map(model, views, model.encode_decode(
-        views.images, text=words, selection=selection))
+        views.images, text=words, selection=selection, views=views.per_image))
 
 
 def write_map(model: DCPCLIP, views: Views, kept: Logits) -> SegDataSample:

@@ -52,7 +52,8 @@ class RandomWords(TextEmbeddings):
 class FixedSelection(nn.Module):
     """Runs a selection and returns a fixed number of categories instead.
 
-    The first call decides: those with the highest image scores.
+    The first call decides, for all of its images (which may be views of one): those
+    with the highest image scores.
 
     Args:
         selection: The model's own.
@@ -85,8 +86,8 @@ class FixedSelection(nn.Module):
         if self.mask is None:
             cls = features.cls.float()
             logits = [cls @ part.float().T for part in text.mean.split(4096)]
-            best = torch.cat(logits, 1).topk(self.count, 1).indices
-            self.mask = torch.zeros_like(selected).scatter_(1, best, True)
+            best = torch.cat(logits, 1).mean(0).topk(self.count).indices
+            self.mask = torch.zeros_like(selected).index_fill_(1, best, True)
         return self.mask
 
 

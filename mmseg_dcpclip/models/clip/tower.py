@@ -15,6 +15,24 @@ from .layers import (
 from .loading import CLIPWeights, build_tower, load_clip_weights, wants_quick_gelu
 
 
+def load_towers(*towers: Any) -> None:
+    """Read the pretrained weights of towers; one reading serves those of one source.
+
+    Args:
+        towers: Modules with ``load_clip``; others, and those without ``pretrained``,
+            are left as they are.
+    """
+    sources: dict[tuple, list] = {}
+    for tower in towers:
+        if getattr(tower, 'pretrained', None) is not None:
+            source = (tower.model_name, tower.pretrained, tower.quick_gelu_option)
+            sources.setdefault(source, []).append(tower)
+    for source, same in sources.items():
+        weights = load_clip_weights(*source)
+        for tower in same:
+            tower.load_clip(weights)
+
+
 class CLIPTower(BaseModule):
     """One tower of open_clip with its weights and their activation.
 

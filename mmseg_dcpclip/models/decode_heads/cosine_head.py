@@ -18,13 +18,22 @@ class CosineHead(CategoryHead):
         scale: First value of the factor on the cosine.
         bias: First value of what is added.
         trainable: Whether both are learned.
+        activation: ``'sigmoid'``, or ``'softmax'`` over an image's categories, as
+            training-free work has it (with scale 40 and bias 0).
         loss_decode: The segmentation loss.
         init_cfg: As in mmengine.
+
+    Raises:
+        ValueError: Another activation.
     """
     def __init__(self, scale: float = 20.0, bias: float = -5.0, trainable: bool = True,
-                 loss_decode: dict | None = None,
+                 activation: str = 'sigmoid', loss_decode: dict | None = None,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
+        if activation not in ('sigmoid', 'softmax'):
+            raise ValueError("CosineHead: activation must be 'sigmoid' or 'softmax', "
+                             f'got {activation!r}')
+        self.activation = activation
         self.scale = nn.Parameter(torch.tensor(float(scale)), trainable)
         self.bias = nn.Parameter(torch.tensor(float(bias)), trainable)
         self.loss_decode = MODELS.build(loss_decode or dict(type='SelectedBCELoss'))

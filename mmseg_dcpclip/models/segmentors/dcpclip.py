@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ...datasets.labels import check_ignore_index
 from ...registry import SCOPE
 from ...vocabulary import Vocabulary, Words
-from ..clip.loading import load_clip_weights
+from ..clip.tower import load_towers
 from ..losses import check_finite
 from ..protocol import (
     CategoryHead,
@@ -36,6 +36,7 @@ from .views import (
     group_by_size,
     make_views,
     resize,
+    shared_pairs,
     take,
     undo_augmentation,
 )
@@ -76,6 +77,8 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
             second look.
         text_bank: Arguments of ``TextBank``, which keeps embeddings in memory
             and on disk; ``dict(root=None)``: in memory only.
+        refinement: Arguments of what makes the selected maps follow the picture at test
+            time; ``type`` is ``PAMR`` by default. None: nothing does.
         compile_head: Arguments of torch.compile for neck and head at test time, and
             ``bucket``: the number of categories is rounded up to a multiple of it (8),
             so that few numbers are compiled. None: not compiled.
@@ -102,6 +105,7 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
                  join_ground_truth: bool = True,
                  tag_validation: dict | None = None,
                  text_bank: dict | None = None,
+                 refinement: dict | None = None,
                  compile_head: dict | None = None,
                  train_cfg: dict | None = None,
                  test_cfg: dict | None = None,
@@ -134,6 +138,8 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
         self.join_ground_truth = join_ground_truth
         self.compile_head = compile_head
         self.train_cfg = train_cfg
+        self.refinement = (None if refinement is None
+                           else MODELS.build({'type': 'PAMR', **refinement}))
         self.text_bank = TextBank(**(text_bank or {}))
         self.set_vocabulary(vocabulary)
         self.tag_validation: TagValidation | None = None
@@ -186,15 +192,7 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
 
     def load_clip(self) -> None:
         """Read CLIP's pretrained weights; one reading serves both towers."""
-        towers: dict[tuple, list] = {}
-        for tower in (self.backbone, self.text_encoder):
-            if getattr(tower, 'pretrained', None) is not None:
-                source = (tower.model_name, tower.pretrained, tower.quick_gelu_option)
-                towers.setdefault(source, []).append(tower)
-        for source, same in towers.items():
-            weights = load_clip_weights(*source)
-            for tower in same:
-                tower.load_clip(weights)
+        load_towers(self.backbone, self.text_encoder)
 
     def init_weights(self) -> None:
         """Initialise every part and read CLIP's pretrained weights."""
@@ -237,7 +235,7 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
 
     def encode_decode(self, inputs: Tensor, batch_data_samples: list | None = None, *,
                       text: TextEmbeddings | None = None,
-                      selection: nn.Module | None = None
+                      selection: nn.Module | None = None, views: int = 1
                       ) -> tuple[Tensor, Pairs, CLIPFeatures]:
         """Logits [M, h, w] of the selected pairs of images [B, 3, H, W].
 
@@ -246,10 +244,11 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
             batch_data_samples: Unused; mmseg's interface has it.
             text: Embeddings in place of those of the vocabulary.
             selection: In place of the model's own.
+            views: So many images after each other are views of one, with one selection.
         """
         text = self.text_embeddings() if text is None else text
         features = self.extract_feat(inputs)
-        pairs = Pairs.from_mask(self.select(features, text, selection))
+        pairs = shared_pairs(self.select(features, text, selection), views)
         return self.decode(features, text, pairs), pairs, features
 
     def _forward(self, inputs: Images, data_samples: list | None = None
@@ -332,8 +331,8 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
         Returns:
             list[SegDataSample]: With ``pred_sem_seg`` (category ids, int64 [1, h, w]
             at ``ori_shape``), the metainfo ``selected_categories`` (ids), and what
-            ``test_cfg`` asks for: ``seg_logits``, one map per selected category in
-            their order, and ``patch_features`` [D, rows, columns].
+            ``test_cfg`` asks for: ``seg_logits``, the probabilities of the selected
+            categories in their order, and ``patch_features`` [D, rows, columns].
         """
         if data_samples is None:
             data_samples = [SegDataSample() for _ in range(len(inputs))]
@@ -346,7 +345,8 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
     def _predict_group(self, images: Tensor, data_samples: list[SegDataSample]) -> None:
         """Write the predictions of images of one size."""
         views = make_views(images, **self.settings.views())
-        logits, pairs, features = self.encode_decode(views.images)
+        logits, pairs, features = self.encode_decode(
+            views.images, views=views.per_image)
         for i, sample in enumerate(data_samples):
             self.write_prediction(sample, logits, pairs, views, i)
             if self.tag_validation is not None or self.settings.return_features:
@@ -367,8 +367,10 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
             image: Which image.
         """
         found = make_label_map(logits, pairs, views, image, sample.metainfo,
+                               activation=self.decode_head.activation,
                                max_maps=self.settings.max_maps,
-                               keep_maps=self.settings.return_logits)
+                               keep_maps=self.settings.return_logits,
+                               refinement=self.refinement)
         sample.pred_sem_seg = PixelData(data=found.seg_map[None])
         sample.set_metainfo(dict(selected_categories=found.categories.tolist(),
                                  names_digest=self.vocabulary.names_digest))

@@ -1,6 +1,6 @@
 """The arg max over the selected categories of an image, some maps at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +8,9 @@ from torch import Tensor
 
 from ..structures import Pairs
 from .views import Views, merge_views, resize, undo_augmentation
+
+# Maps [B, K, h, w], images [B, 3, h', w'] and a size to maps [B, K, *size].
+Refinement = Callable[[Tensor, Tensor, Sequence[int]], Tensor]
 
 
 @dataclass
@@ -17,7 +20,7 @@ class LabelMap:
     Attributes:
         seg_map: Category ids, int64 [H, W].
         categories: Selected categories in ascending order, int64 [C_s].
-        maps: Their maps at full size, float32 [C_s, H, W], or None.
+        maps: Their probabilities, float32 [C_s, H, W], or None.
     """
     seg_map: Tensor
     categories: Tensor
@@ -25,7 +28,8 @@ class LabelMap:
 
 
 def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
-                   meta: Mapping, *, max_maps: int, keep_maps: bool = False
+                   meta: Mapping, *, activation: str, max_maps: int,
+                   keep_maps: bool = False, refinement: Refinement | None = None
                    ) -> LabelMap:
     """Merge the views of an image and take the best category of each pixel.
 
@@ -33,34 +37,46 @@ def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
 
     Args:
         logits: Of all pairs of all views, [M, h, w].
-        pairs: M pairs; ``pairs.image`` counts views.
+        pairs: M pairs; ``pairs.image`` counts views, and all views of an image have the
+            same categories (``shared_pairs``).
         views: The views.
         image: Which image.
         meta: Metainfo of its data sample: size, padding and flip.
+        activation: The head's, see ``CategoryHead``.
         max_maps: Category maps held at full size at once.
-        keep_maps: Also return the maps.
+        keep_maps: Also return the probabilities.
+        refinement: What brings maps to their size in place of bilinear resizing, such
+            as ``PAMR``.
 
     Returns:
         LabelMap: At ``ori_shape``, or at the size of the input without it.
     """
-    view = torch.div(pairs.image, views.per_image, rounding_mode='floor')
-    categories = pairs.category[view == image].unique()
+    first = image * views.per_image
+    start, count = sum(pairs.counts[:first]), pairs.counts[first]
+    categories = pairs.category[start:start + count]
+    own = logits[start:start + views.per_image * count].unflatten(
+        0, (views.per_image, count))
+    picture = undo_augmentation(views.whole[image], meta, views.size)[None]
     size: Sequence[int] = tuple(meta.get('ori_shape', views.size))[:2]
-    best = best_id = None
     kept = []
-    for chunk in categories.split(max_maps):
-        maps = merge_views(logits, pairs, views, image, chunk)
-        maps = resize(undo_augmentation(maps, meta, views.size), size)
+    best = logits.new_full(size, -torch.inf, dtype=torch.float32)
+    best_id = torch.full_like(best, -1, dtype=torch.long)
+    for chunk, part in zip(categories.split(max_maps), own.split(max_maps, 1)):
+        maps = undo_augmentation(merge_views(part, views, activation), meta, views.size)
+        maps = (resize(maps, size) if refinement is None
+                else refinement(maps[None], picture, size)[0])
         score, place = maps.max(0)
-        if best is None or best_id is None:
-            best, best_id = score, chunk[place]
-        else:
-            better = score > best
-            best = torch.where(better, score, best)
-            best_id = torch.where(better, chunk[place], best_id)
+        better = score > best
+        best = torch.where(better, score, best)
+        best_id = torch.where(better, chunk[place], best_id)
         if keep_maps:
             kept.append(maps)
-    if best_id is None:
-        raise RuntimeError('no category was selected: the selection must keep at least '
-                           'one per image')
-    return LabelMap(best_id, categories, torch.cat(kept) if keep_maps else None)
+    if not keep_maps:
+        return LabelMap(best_id, categories)
+    maps = torch.cat(kept)
+    if activation == 'softmax':
+        maps -= torch.stack([part.logsumexp(0) for part in kept]).logsumexp(0)
+        maps.exp_()
+    elif not views.slide:
+        maps.sigmoid_()
+    return LabelMap(best_id, categories, maps)

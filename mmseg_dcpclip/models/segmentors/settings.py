@@ -1,9 +1,9 @@
 """How a model tests: ``test_cfg``, checked when the model is built."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeGuard
 
 from .decoding import MAX_PLACES
 
@@ -16,12 +16,14 @@ class PredictSettings:
 
     Attributes:
         mode: ``'whole'``, or ``'slide'`` for windows.
-        crop_size: Height and width of a window in pixels (slide).
-        stride: Steps of the windows down and right in pixels (slide).
+        crop_size: Height and width of a window in pixels (slide). Of a smaller picture
+            a window is as high or wide as the picture.
+        stride: Steps of the windows down and right in pixels (slide), no longer than a
+            window.
         global_view: Whether the whole image, resized to a window, is a view beside its
             windows (slide).
-        return_logits: Whether predictions carry ``seg_logits``, one map for each
-            selected category.
+        return_logits: Whether predictions carry ``seg_logits``, the probabilities of
+            the selected categories.
         return_features: Whether predictions carry ``patch_features``, the image's
             patch features in the joint space.
         max_maps: Category maps held at full size at once.
@@ -41,8 +43,8 @@ class PredictSettings:
         """Read a ``test_cfg``.
 
         Raises:
-            ValueError: An unknown key or mode, windows without their sizes, or a number
-                below 1.
+            ValueError: An unknown key or mode, windows without their sizes or with gaps
+                between them, or a number below 1.
         """
         config = dict(test_cfg or {})
         known = [field.name for field in fields(cls)]
@@ -57,18 +59,26 @@ class PredictSettings:
         if settings.mode not in ('whole', 'slide'):
             raise ValueError("test_cfg needs mode='whole' or mode='slide', got mode="
                              f'{settings.mode!r}')
-        pairs = settings.crop_size, settings.stride
-        if settings.mode == 'slide' and not all(
-                isinstance(pair, (list, tuple)) and len(pair) == 2
-                and min(pair) >= 1 for pair in pairs):
-            raise ValueError(
-                "test_cfg with mode='slide' needs crop_size and stride as two numbers "
-                f'of pixels each; got crop_size={pairs[0]}, stride={pairs[1]}')
+        if settings.mode == 'slide':
+            settings._check_windows()
         for name in ('max_maps', 'max_places'):
             if getattr(settings, name) < 1:
                 raise ValueError(f'test_cfg.{name} must be at least 1, got '
                                  f'{getattr(settings, name)}')
         return settings
+
+    def _check_windows(self) -> None:
+        crop_size, stride = self.crop_size, self.stride
+        if not (_is_size(crop_size) and _is_size(stride)):
+            raise ValueError(
+                "test_cfg with mode='slide' needs crop_size and stride as two whole "
+                'numbers of pixels each, at least 1; got '
+                f'crop_size={crop_size}, stride={stride}')
+        if any(step > side for step, side in zip(stride, crop_size)):
+            raise ValueError(
+                f'test_cfg.stride {tuple(stride)} is longer than '
+                f'crop_size {tuple(crop_size)}: pixels between the windows would not '
+                'be seen')
 
     def views(self) -> dict[str, Any]:
         """Arguments of ``make_views``."""
@@ -76,3 +86,8 @@ class PredictSettings:
             return dict(mode='whole')
         return dict(mode='slide', crop_size=self.crop_size, stride=self.stride,
                     global_view=self.global_view)
+
+
+def _is_size(pair: Any) -> TypeGuard[Sequence[int]]:
+    return (isinstance(pair, (list, tuple)) and len(pair) == 2
+            and all(isinstance(n, int) and n >= 1 for n in pair))

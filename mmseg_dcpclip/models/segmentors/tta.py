@@ -75,8 +75,6 @@ class OVSegTTAModel(BaseTTAModel):
     def _merge(self, samples: Sequence[SegDataSample]) -> SegDataSample:
         model: DCPCLIP = self.module
         maps = [sample.seg_logits.data for sample in samples]
-        if not model.settings.mode == 'slide':  # there they are probabilities already
-            maps = [m.sigmoid() for m in maps]
         merged, ids = merge_selected(maps, [s.selected_categories for s in samples])
         first = samples[0]
         seg_map = ids[merged.argmax(0)]

@@ -3,6 +3,7 @@
 Whole mode has one view, the image. Slide mode has windows and, as CAT-Seg
 (arXiv 2303.11797) does it, the whole image at the size of a window beside them: the
 windows are averaged where they overlap, and the result half and half with the whole.
+All views of an image have the same categories: what any of them selected.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -75,13 +76,13 @@ class Views:
     Attributes:
         images: [B * V, 3, h, w], the V views of the first image first.
         windows: Places of the windows; one, the whole image, outside slide mode.
-        size: Height and width of the images.
-        slide: Whether windows are averaged (as probabilities).
+        whole: The images themselves, [B, 3, H, W].
+        slide: Whether windows are averaged.
         with_whole: Whether the last view of each image is the whole image.
     """
     images: Tensor
     windows: list[Box]
-    size: tuple[int, int]
+    whole: Tensor
     slide: bool
     with_whole: bool
 
@@ -89,6 +90,12 @@ class Views:
     def per_image(self) -> int:
         """int: V."""
         return len(self.windows) + self.with_whole
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """tuple: Height and width of the images."""
+        height, width = self.whole.shape[-2:]
+        return height, width
 
 
 def make_views(images: Tensor, mode: str = 'whole', crop_size: Sequence[int] = (),
@@ -106,53 +113,74 @@ def make_views(images: Tensor, mode: str = 'whole', crop_size: Sequence[int] = (
     Returns:
         Views: One batch.
     """
-    height, width = images.shape[-2:]
-    size = (height, width)
     if mode == 'whole':
-        return Views(images, [(0, 0, *size)], size, False, False)
-    boxes = window_boxes(size, crop_size, stride)
+        return Views(images, [(0, 0, *images.shape[-2:])], images, False, False)
+    boxes = window_boxes(images.shape[-2:], crop_size, stride)
     views = [images[..., t:b, x:r] for t, x, b, r in boxes]
     if global_view:
         views.append(resize(images, views[0].shape[-2:]))
-    return Views(torch.stack(views, 1).flatten(0, 1), boxes, size, True, global_view)
+    return Views(torch.stack(views, 1).flatten(0, 1), boxes, images, True,
+                 global_view)
 
 
-def merge_views(logits: Tensor, pairs: Pairs, views: Views, image: int,
-                categories: Tensor) -> Tensor:
-    """Maps of some categories of one image at its size.
-
-    A category that a view did not select has probability 0 there.
+def shared_pairs(selected: Tensor, views: int) -> Pairs:
+    """One selection per image: each of its views gets what any of them selected.
 
     Args:
-        logits: Of all pairs of all views, [M, h, w].
-        pairs: M pairs; ``pairs.image`` counts views.
-        views: The views.
-        image: Which image.
-        categories: Sorted ids, [K].
+        selected: By view, bool [B * V, C], the V views of the first image first.
+        views: V.
 
     Returns:
-        Tensor: float32 [K, H, W]; logits in whole mode, probabilities in slide mode.
+        Pairs: ``image`` counts views.
+
+    Raises:
+        RuntimeError: Nothing was selected for an image.
     """
-    first = image * views.per_image
-    maps = logits.new_zeros(len(categories), *views.size, dtype=torch.float32)
+    if views > 1:
+        shared = selected.unflatten(0, (-1, views)).any(1)
+        selected = shared.repeat_interleave(views, 0)
+    pairs = Pairs.from_mask(selected)
+    if not all(pairs.counts):
+        raise RuntimeError('no category was selected: the selection must keep at least '
+                           'one per image')
+    return pairs
+
+
+def merge_views(logits: Tensor, views: Views, activation: str) -> Tensor:
+    """Maps of some categories of one image at its size.
+
+    Windows are averaged where they overlap: as probabilities where each category
+    stands for itself (sigmoid), as logits where categories compete (softmax), which
+    for a cosine head is the average of cosines.
+
+    Args:
+        logits: Of K categories in the image's views, [V, K, h, w].
+        views: The views.
+        activation: The head's, see ``CategoryHead``.
+
+    Returns:
+        Tensor: float32 [K, H, W]; logits in whole mode and with softmax, otherwise
+        probabilities.
+    """
+    if not views.slide:
+        return resize(logits[0], views.size)
+    maps = logits.new_zeros(logits.shape[1], *views.size, dtype=torch.float32)
     overlap = maps.new_zeros(views.size)
-    for i in range(views.per_image):
-        rows = (pairs.image == first + i) & torch.isin(pairs.category, categories)
-        place = torch.searchsorted(categories, pairs.category[rows])
-        if i == len(views.windows):  # the whole image beside its windows
-            whole = resize(resize(logits[rows], views.images.shape[-2:]).sigmoid(),
-                           views.size)
-            maps = maps / overlap / 2
-            maps.index_add_(0, place, whole / 2)
-            return maps
-        top, left, bottom, right = views.windows[i]
-        scores = resize(logits[rows], (bottom - top, right - left))
-        if not views.slide:
-            maps[place] = scores
-            return maps
-        maps[place, top:bottom, left:right] += scores.sigmoid()
+    for window, (top, left, bottom, right) in zip(logits, views.windows):
+        scores = _scores(window, (bottom - top, right - left), activation)
+        maps[:, top:bottom, left:right] += scores
         overlap[top:bottom, left:right] += 1
-    return maps / overlap
+    maps /= overlap
+    if views.with_whole:
+        whole = _scores(logits[-1], views.images.shape[-2:], activation)
+        maps.add_(resize(whole, views.size)).div_(2)
+    return maps
+
+
+def _scores(logits: Tensor, size: Sequence[int], activation: str) -> Tensor:
+    """What is averaged of one view, [K, *size]."""
+    maps = resize(logits, size)
+    return maps.sigmoid() if activation == 'sigmoid' else maps
 
 
 def undo_augmentation(maps: Tensor, meta: Mapping, size: tuple[int, int]) -> Tensor:

@@ -1,0 +1,4 @@
+# Without training: DFN's ViT-L/14.
+_base_ = '../dcpclip_vitb16_frozen.py'
+clip = dict(model_name='ViT-L-14', pretrained='dfn2b')
+model = dict(backbone=clip, text_encoder=clip)
