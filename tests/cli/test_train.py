@@ -193,10 +193,9 @@ def test_own_dataset_config_trains_and_tests(tmp_path):
     """Folders and a text file of names; nothing else but the data root is given."""
     tree = make_own_tree(tmp_path / 'own')
     config = ROOT / 'configs' / 'dcpclip_vitb16_own.py'
-    options = [*MINI_CLIP, *(f'{split}_dataloader.dataset.data_root={tree}'
-                             for split in ('train', 'val', 'test')),
-               *(f'{split}_dataloader.{key}' for split in ('train', 'val', 'test')
-                 for key in ('num_workers=0', 'persistent_workers=False')),
+    options = [*MINI_CLIP, f'data_root={tree}',
+               *(f'{split}_dataloader.num_workers=0'
+                 for split in ('train', 'val', 'test')),
                'log_level=WARNING', "model.text_encoder.templates=['{}']",
                'model.neck.num_templates=1']
     run = tmp_path / 'run'
