@@ -7,12 +7,17 @@ from torch.utils.data import Dataset
 from ..vocabulary import Vocabulary
 
 
+def datasets_inside(dataset: Any) -> list[Any]:
+    """What a wrapper (``RepeatDataset``, ``ConcatDataset``) is around; else nothing."""
+    inner = getattr(dataset, 'dataset', None)
+    return list(getattr(dataset, 'datasets', ())) if inner is None else [inner]
+
+
 def dataset_vocabularies(dataset: Dataset) -> list[Vocabulary]:
     """The words of a dataset, or those of each dataset inside, without repeats.
 
     Args:
-        dataset: One of this package, of mmseg, or a wrapper around such
-            (``RepeatDataset``, ``ConcatDataset``).
+        dataset: One of this package, of mmseg, or a wrapper around such.
 
     Returns:
         list[Vocabulary]: Each in the order of the labels' ids.
@@ -21,10 +26,8 @@ def dataset_vocabularies(dataset: Dataset) -> list[Vocabulary]:
     if hasattr(found, 'vocabulary'):
         return [found.vocabulary]
     if not hasattr(found, 'METAINFO'):
-        inner = getattr(found, 'dataset', None)
-        several = found.datasets if inner is None else [inner]
-        return list(dict.fromkeys(
-            words for one in several for words in dataset_vocabularies(one)))
+        return list(dict.fromkeys(words for one in datasets_inside(dataset)
+                                  for words in dataset_vocabularies(one)))
     meta = found.metainfo
     return [Vocabulary(meta['classes'], palette=meta.get('palette'))]
 

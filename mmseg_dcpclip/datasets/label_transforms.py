@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from ..vocabulary import Vocabulary
+from .dataset_vocabulary import datasets_inside
 
 _VOLUMES = 'is made for volumes, not for label maps [H, W]'
 # Why, and what to use instead.
@@ -74,12 +75,12 @@ def check_wrappers(dataset: Any) -> None:
     Raises:
         ValueError: As of ``check_label_transforms``.
     """
-    inner = getattr(dataset, 'dataset', None)
-    if inner is not None:
+    for inner in datasets_inside(dataset):
         check_wrappers(inner)
-        transforms = getattr(dataset, 'pipeline', None)
-        if transforms and hasattr(inner, 'vocabulary'):
-            check_label_transforms(transforms, inner.vocabulary, inner.ignore_index)
+        for one in datasets_inside(inner) or [inner]:
+            if hasattr(one, 'vocabulary'):
+                check_label_transforms(getattr(dataset, 'pipeline', ()),
+                                       one.vocabulary, one.ignore_index)
 
 
 def all_transforms(transforms: Iterable[Any]) -> Iterator[Any]:
