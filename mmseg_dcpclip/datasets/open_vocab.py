@@ -124,23 +124,17 @@ class OpenVocabMixin(_Dataset):
         try:
             data = super().prepare_data(idx)
         except Exception as error:  # of whatever kind transforms and OpenCV raise
-            raise self._named(error, self.get_data_info(idx)) from error
+            info = self.get_data_info(idx)
+            paths = info['img_path'], info.get('seg_map_path', info['img_path'])
+            if isinstance(error, (ValueError, OSError)) and any(
+                    path in str(error) for path in paths):
+                raise
+            raise ValueError(_unusable(info['img_path'], error)) from error
         samples = data.get('data_samples', []) if isinstance(data, dict) else []
         # a list of them behind TestTimeAug
         for sample in samples if isinstance(samples, list) else [samples]:
             sample.set_metainfo(dict(vocabulary_digest=self.vocabulary.digest))
         return data
-
-    def _named(self, error: Exception, info: dict) -> Exception:
-        """An error of the pipeline that says which picture it is about."""
-        path = info['img_path']
-        if osp.isfile(path) and not osp.getsize(path):
-            return ValueError(f'the picture {path} is an empty file; copy it again or '
-                              'remove it')
-        if path in str(error) or str(info.get('seg_map_path')) in str(error):
-            return error
-        return ValueError(f'the picture {path} cannot be used: '
-                          f'{type(error).__name__}: {error}')
 
     def load_data_list(self) -> list[dict]:
         """List images and labels and check that every file is there.
@@ -214,3 +208,11 @@ class OpenVocabMixin(_Dataset):
             print_log(f'{type(self).__name__}: {skipped} of {len(data_list)} images '
                       'have no label and are left out', 'current')
         return labelled
+
+
+def _unusable(path: str, error: Exception) -> str:
+    """What to say about a picture on which a pipeline failed."""
+    if osp.isfile(path) and not osp.getsize(path):
+        return f'the picture {path} is an empty file; copy it again or remove it'
+    return (f'the picture {path} cannot be used: {type(error).__name__}: {error}. If '
+            'other programs do not open it either, copy it again or remove it')
