@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 import torch
@@ -206,3 +207,11 @@ def test_own_dataset_config_trains_and_tests(tmp_path):
     code = main(['test', str(config), str(run / 'iter_1.pth'), '--work-dir', str(run),
                  '--cfg-options', *options])
     assert code == 0
+    # Pictures alone: nothing to score, predictions only.
+    rmtree(tree / 'labels')
+    words = ['test', str(config), str(run / 'iter_1.pth'), '--work-dir', str(run),
+             '--no-labels', '--cfg-options', *options]
+    assert main(words) == 1  # without --out there is nothing to do
+    assert main([*words, '--out', str(tmp_path / 'out')]) == 0
+    assert sorted(path.name for path in (tmp_path / 'out').rglob('*.png')) == [
+        '0.png', '1.png']
