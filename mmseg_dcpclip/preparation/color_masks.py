@@ -79,7 +79,7 @@ def _rows(path: Path) -> list[tuple[str, str, tuple[int, ...]]]:
     else:
         numbered = [(f'line {i}', row) for i, row in enumerate(
             map(_cells, text.splitlines()), 1) if row]
-    found = []
+    found: list[tuple[str, str, tuple[int, ...]]] = []
     for position, (place, row) in enumerate(numbered):
         try:
             name, *color = row
