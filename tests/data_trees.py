@@ -4,6 +4,8 @@ Every function fills ``root`` and returns it. Pictures are noise; labels are dra
 from a fixed seed and hold the values that go wrong most easily.
 """
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,31 @@ def save_label(path: Path, label: np.ndarray) -> None:
     """Save a label map: 8 bits, or 16 bits if its dtype is uint16."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(label).save(path)
+
+
+def save_grey_label(path: Path, label: np.ndarray, bits: int) -> None:
+    """Save a label map as grey PNG of 1, 2, 4 or 8 bits, which Pillow cannot write."""
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return (struct.pack('>I', len(data)) + name + data
+                + struct.pack('>I', zlib.crc32(name + data)))
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    height, width = label.shape
+    places = np.arange(bits)[::-1]
+    rows = np.packbits((label[..., None] >> places & 1).astype(np.uint8).reshape(
+        height, -1), axis=1)
+    rows = np.pad(rows, ((0, 0), (1, 0)))  # no filter
+    path.write_bytes(
+        b'\x89PNG\r\n\x1a\n'
+        + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, bits, 0, 0, 0, 0))
+        + chunk(b'IDAT', zlib.compress(rows.tobytes())) + chunk(b'IEND', b''))
+
+
+def save_turned(path: Path, image: Image.Image, orientation: int, **options) -> None:
+    """Save a picture with an orientation, as a camera does."""
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(path, exif=exif, **options)
 
 
 def save_palette_label(path: Path, label: np.ndarray) -> None:

@@ -46,9 +46,8 @@ SMALL = [
     "model.text_encoder.templates=['{}']", 'model.test_cfg.crop_size=(64,64)',
     'model.test_cfg.stride=(64,64)', 'model.backbone.input_size=(64,64)',
     'train_dataloader.num_workers=0',
-    'train_dataloader.persistent_workers=False', 'val_dataloader.num_workers=0',
-    'val_dataloader.persistent_workers=False', 'test_dataloader.num_workers=0',
-    'test_dataloader.persistent_workers=False', 'log_level=ERROR']
+    'val_dataloader.num_workers=0', 'test_dataloader.num_workers=0',
+    'log_level=ERROR']
 SHORT = ['train_cfg.max_iters=1', 'train_cfg.val_interval=2']
 
 

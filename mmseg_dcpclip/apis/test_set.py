@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from ..datasets import dataset_vocabulary
+from ..engine import apply_variables
 from ..models import DCPCLIP
 from .predictor import Predictor
 
@@ -34,6 +35,7 @@ def open_test_set(config: str | Path | Config, checkpoint: str | Path | None,
     """
     config = deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
     config.merge_from_dict(dict(options or {}))
+    apply_variables(config)
     model = Predictor(config, checkpoint, device).model
     loader = Runner.build_dataloader(config.test_dataloader)
     model.set_vocabulary(dataset_vocabulary(loader.dataset))

@@ -128,6 +128,8 @@ def load_config(path: Path, options: dict | None = None) -> 'Config':
         config.merge_from_dict(dict(options or {}))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f'--cfg-options: {error}') from error
+    from ..engine import apply_variables
+    apply_variables(config)
     return config
 
 

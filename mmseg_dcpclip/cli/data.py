@@ -3,6 +3,9 @@
     dcpclip data check                        # files and sizes of the splits
     dcpclip data check --labels               # also decode and count every label
     dcpclip data check ade20k_847 --data-root ade20k_847=/data/ade20k_847
+    dcpclip data check data/own               # a dataset of your own: reads all of it
+    dcpclip data check configs/dcpclip_vitb16_own.py --cfg-options data_root=data/other
+    dcpclip data convert color_masks masks --colors colors.csv --out data/own
     dcpclip data convert coco_stuff data/coco_stuff164k
     dcpclip data convert coco_stuff data/coco_stuff164k --check
 """
@@ -13,7 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..vocabulary import LABEL_SETS
-from .common import add_data_root, add_subcommand, positive, say
+from .common import (
+    add_cfg_options,
+    add_data_root,
+    add_subcommand,
+    load_config,
+    positive,
+    say,
+)
 
 if TYPE_CHECKING:
     from ..preparation import Conversion, Report
@@ -22,6 +32,11 @@ Action = Callable[[argparse.Namespace], int]
 Commands = Any  # argparse keeps the type of its subparsers to itself
 
 CHECK = """Tell for every dataset what is there, what is missing and what to run next.
+
+A dataset of your own is named by its folder (classes.txt, images/{train,val},
+labels/{train,val}, as configs/_base_/datasets/own_dataset.py lays it out) or by a
+config. All its pictures and labels are read: files that are left out, broken or without
+a partner, the values that occur, and classes without a pixel.
 
 The exit status is 1 if anything is missing or wrong."""
 CONVERT = """Convert raw labels on all cores.
@@ -51,6 +66,16 @@ download, in VOC2010/trainval or in the folder given by --mats.
 Written, for the 5104 val images: VOC2010/annotations_pc59/*.png (ids 0..58 and
 255), VOC2010/annotations_pc459/*.png (16-bit, ids 0..458 and 65535) and
 VOC2010/ImageSets/PascalContext/val.txt."""
+COLOR_MASKS = """Make label ids from masks in colours.
+
+The table holds a class and its colour a line (name,r,g,b; .txt, .csv or .json); ids are
+the order of the classes. A class may have several colours. Those named 'ignore' have no
+class. Grey and palette masks are read by the colours that they show.
+
+Written: <out>/labels with the subfolders of the masks (8-bit PNGs with 255, or with
+more than 255 classes 16-bit PNGs with 65535, where there is no class), and
+<out>/classes.txt. Labels that are there already are kept: remove them after a change of
+the table."""
 SPEED = """Measure label conversion against a bare decode and encode loop.
 
 Labels of 480 x 640 pixels with smooth regions are drawn into a temporary folder and
@@ -67,6 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_coco_stuff(datasets, parser)
     _add_ade20k_847(datasets, parser)
     _add_pascal_context(datasets, parser)
+    _add_color_masks(datasets, parser)
     speed = add_subcommand(commands, parser, 'speed', 'measure how fast labels are '
                          'converted', SPEED, _speed)
     speed.add_argument('--images', type=positive, default=300, metavar='N',
@@ -92,11 +118,14 @@ def _add_histogram(parser: argparse.ArgumentParser) -> None:
 def _add_check(commands: Commands, parent: argparse.ArgumentParser) -> None:
     parser = add_subcommand(commands, parent, 'check', 'tell what is there, what is '
                           'missing and what to run next', CHECK, _check)
-    parser.add_argument('names', nargs='*', metavar='NAME',
-                        help=f'of {", ".join(LABEL_SETS)} (default: all)')
+    parser.add_argument('names', nargs='*', metavar='NAME|FOLDER|CONFIG',
+                        help=f'of {", ".join(LABEL_SETS)} (default: all of them), or a '
+                        'folder or a config of your own')
     add_data_root(parser)
+    add_cfg_options(parser)
     parser.add_argument('--labels', action='store_true',
-                        help='decode and count every label')
+                        help='decode and count every label (always done for datasets '
+                        'of your own)')
     _add_workers(parser)
     _add_histogram(parser)
 
@@ -139,22 +168,51 @@ def _add_pascal_context(commands: Commands, parent: argparse.ArgumentParser) -> 
                         help='folder of the .mat files (default: <root>/trainval)')
 
 
+def _add_color_masks(commands: Commands, parent: argparse.ArgumentParser) -> None:
+    parser = add_subcommand(commands, parent, 'color_masks', 'masks in colours',
+                            COLOR_MASKS, _color_masks)
+    parser.add_argument('masks', type=Path, help='folder with train and val in it')
+    parser.add_argument('--colors', type=Path, required=True, metavar='FILE',
+                        help='the table of names and colours')
+    parser.add_argument('--out', type=Path, default=Path('data/own'),
+                        help='the dataset (default: data/own)')
+    parser.add_argument('--ignore-unknown', action='store_true',
+                        help='give colours that are not in the table no class')
+    _add_workers(parser)
+
+
 def _check(args: argparse.Namespace) -> int:
-    unknown = {*args.names, *args.data_root} - set(LABEL_SETS)
+    own = [name for name in args.names if name not in LABEL_SETS
+           and (Path(name).is_dir() or name.endswith('.py'))]
+    unknown = {*args.names, *args.data_root} - {*LABEL_SETS, *own}
     if unknown:
         args.refuse(f'no dataset named {", ".join(sorted(unknown))}; choose from '
-                    f'{", ".join(LABEL_SETS)}')
-    from ..preparation import check_dataset
+                    f'{", ".join(LABEL_SETS)}, or give a folder or a config')
+    if args.cfg_options and not own:
+        args.refuse('--cfg-options belongs to a folder or a config')
     status, all_reports = 0, []
     for name in args.names or LABEL_SETS:
-        reports, steps = check_dataset(
-            name, args.data_root.get(name), args.labels, args.workers)
+        reports, steps = _check_one(name, name in own, args)
         status |= _tell_reports(reports)
         for step in steps:
             say(f'  NEXT: {step}')
         all_reports += reports
     _write_histogram(all_reports, args.histogram)
     return status
+
+
+def _check_one(name: str, own: bool, args: argparse.Namespace
+               ) -> tuple[list['Report'], list[str]]:
+    """Reports on a dataset, and what to do next."""
+    from ..preparation import check_config, check_dataset
+    if not own:
+        return check_dataset(name, args.data_root.get(name), args.labels, args.workers)
+    path, options = Path(name), dict(args.cfg_options)
+    if path.is_dir():
+        from ..shipped import config_path
+        path = config_path('_base_/datasets/own_dataset')
+        options.setdefault('data_root', name)
+    return check_config(load_config(path, options), args.labels, args.workers), []
 
 
 def _coco_stuff(args: argparse.Namespace) -> int:
@@ -182,6 +240,13 @@ def _pascal_context(args: argparse.Namespace) -> int:
     return _tell_reports(pascal_context.check(args.root, args.workers), args.histogram)
 
 
+def _color_masks(args: argparse.Namespace) -> int:
+    from ..preparation import color_masks
+    return _tell_conversions(
+        color_masks.convert(args.masks, args.colors, args.out, args.ignore_unknown,
+                            args.workers), f'dcpclip data check {args.out}')
+
+
 def _speed(args: argparse.Namespace) -> int:
     from ..preparation import measure_speed
     for name, rate in measure_speed(args.images, args.workers).items():
@@ -197,7 +262,8 @@ def _tell_reports(reports: Sequence['Report'], histogram: Path | None = None) ->
     return int(any(report.problems for report in reports))
 
 
-def _tell_conversions(conversions: Sequence['Conversion']) -> int:
+def _tell_conversions(conversions: Sequence['Conversion'],
+                      check: str = 'again with --check') -> int:
     """Print what was converted; the exit status is 1 if a file could not be."""
     for part in conversions:
         if part.done_before:
@@ -207,7 +273,7 @@ def _tell_conversions(conversions: Sequence['Conversion']) -> int:
     for problem in problems[:20]:
         say(f'PROBLEM: {problem}')
     say(f'{jobs - len(problems)} of {jobs} converted, {len(problems)} could not be; '
-        'run again with --check to count classes and pixels')
+        f'run {check} to count classes and pixels')
     return int(bool(problems))
 
 

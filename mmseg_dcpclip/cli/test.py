@@ -33,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_checkpoint(parser)
     parser.add_argument('--work-dir', help='folder for logs and scores')
     parser.add_argument('--out', help='folder for the predictions as PNG')
+    parser.add_argument('--no-labels', action='store_true',
+                        help='score nothing: only write the predictions to --out')
     parser.add_argument('--show', action='store_true', help='show predictions')
     parser.add_argument('--show-dir', help='folder for pictures of the predictions')
     parser.add_argument('--wait-time', type=float, default=2,
@@ -63,7 +65,12 @@ def _test(args: argparse.Namespace) -> int:
     if args.data_root and not args.benchmarks:
         raise ValueError('--data-root belongs to --benchmarks; without it use '
                          '--cfg-options test_dataloader.dataset.data_root=FOLDER')
+    if args.no_labels and (args.benchmarks or not args.out):
+        raise ValueError('--no-labels scores nothing: it belongs to --out FOLDER, and '
+                         'not to --benchmarks')
     config = _prepared(args, weights)
+    if args.no_labels:
+        _leave_out_labels(config)
     if args.benchmarks:
         return _test_benchmarks(args, config)
     if args.out:
@@ -89,6 +96,12 @@ def _prepared(args: argparse.Namespace, weights: str | None) -> 'Config':
         if args.show_dir:
             config.visualizer.save_dir = args.show_dir
     return config
+
+
+def _leave_out_labels(config: 'Config') -> None:
+    """Let a config's test only write predictions."""
+    config.test_dataloader.dataset.setdefault('data_prefix', {})['seg_map_path'] = None
+    config.test_evaluator['format_only'] = True
 
 
 def _build_runner(config: 'Config') -> 'Runner':

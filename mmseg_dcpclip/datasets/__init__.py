@@ -6,13 +6,17 @@ from .benchmarks import (
     PascalContext459Dataset,
     PascalVOC20Dataset,
 )
-from .dataset_vocabulary import dataset_vocabulary
+from .concat import OVConcatDataset
+from .dataset_vocabulary import dataset_vocabularies, dataset_vocabulary
 from .loading import LoadWideAnnotations
-from .open_vocab import MissingDataError, OpenVocabMixin, TextVocabDataset
+from .open_vocab import MissingDataError, OpenVocabMixin
+from .own import TextVocabDataset
+from .pictures import PictureAsSeen, load_image
 
 __all__ = [
     'ADE20K150Dataset', 'ADE20K847Dataset', 'COCOStuff171Dataset',
-    'LoadWideAnnotations', 'MissingDataError', 'OpenVocabMixin',
+    'LoadWideAnnotations', 'MissingDataError', 'OVConcatDataset', 'OpenVocabMixin',
     'PascalContext459Dataset', 'PascalContext59Dataset', 'PascalVOC20Dataset',
-    'TextVocabDataset', 'dataset_vocabulary'
+    'PictureAsSeen', 'TextVocabDataset', 'dataset_vocabularies', 'dataset_vocabulary',
+    'load_image'
 ]

@@ -7,22 +7,47 @@ from torch.utils.data import Dataset
 from ..vocabulary import Vocabulary
 
 
-def dataset_vocabulary(dataset: Dataset) -> Vocabulary:
-    """The words of a dataset: its ``vocabulary``, or its metainfo's classes.
+def datasets_inside(dataset: Any) -> list[Any]:
+    """What a wrapper (``RepeatDataset``, ``ConcatDataset``) is around; else nothing."""
+    inner = getattr(dataset, 'dataset', None)
+    return list(getattr(dataset, 'datasets', ())) if inner is None else [inner]
 
-    Wrappers (``RepeatDataset``, ``ConcatDataset``) are looked into.
+
+def dataset_vocabularies(dataset: Dataset) -> list[Vocabulary]:
+    """The words of a dataset, or those of each dataset inside, without repeats.
 
     Args:
         dataset: One of this package, of mmseg, or a wrapper around such.
 
     Returns:
-        Vocabulary: The words, in the order of the labels' ids.
+        list[Vocabulary]: Each in the order of the labels' ids.
     """
     found: Any = dataset
-    while not hasattr(found, 'vocabulary') and not hasattr(found, 'METAINFO'):
-        inner = getattr(found, 'dataset', None)
-        found = found.datasets[0] if inner is None else inner
     if hasattr(found, 'vocabulary'):
-        return found.vocabulary
+        return [found.vocabulary]
+    if not hasattr(found, 'METAINFO'):
+        return list(dict.fromkeys(words for one in datasets_inside(dataset)
+                                  for words in dataset_vocabularies(one)))
     meta = found.metainfo
-    return Vocabulary(meta['classes'], palette=meta.get('palette'))
+    return [Vocabulary(meta['classes'], palette=meta.get('palette'))]
+
+
+def dataset_vocabulary(dataset: Dataset) -> Vocabulary:
+    """The words of a dataset that has one vocabulary.
+
+    Args:
+        dataset: See ``dataset_vocabularies``.
+
+    Returns:
+        Vocabulary: The words, in the order of the labels' ids.
+
+    Raises:
+        ValueError: There are datasets of different words inside.
+    """
+    first, *others = dataset_vocabularies(dataset)
+    if others:
+        raise ValueError(
+            f'the dataset has pictures of {1 + len(others)} vocabularies ({first!r}, '
+            f'{others[0]!r}), whose scores have no common table: test on one after the '
+            "other, with test_cfg=dict(type='BenchmarksTestLoop')")
+    return first

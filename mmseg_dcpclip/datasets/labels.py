@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from ..files import write_atomic
+from .pictures import orientation_of, rawmode_of, turn
 
 WIDE_IGNORE = 65535
 
@@ -51,13 +52,17 @@ def check_label_ids(label: np.ndarray, num_classes: int, ignore_index: int,
             f'label id {shown} in {path} is outside the vocabulary of '
             f'{num_classes} classes (0..{num_classes - 1}) and is not the ignore '
             f'index {ignore_index}; convert the labels, or correct the class list '
-            'or ignore_index')
+            'or ignore_index' + (
+                ' (reduce_zero_label=True where the classes count from 1)'
+                if ids[0] == num_classes else ''))
 
 
 def decode_label(content: bytes, path: str) -> np.ndarray:
     """Decode a label image.
 
-    Palette images give their indices, 16-bit images keep their 16 bits.
+    The values are those in the file, whatever its bits: Pillow spreads greys of 2 and
+    4 bits over 0..255. Palette images give their indices. A label that carries an
+    orientation is turned as a picture is.
 
     Args:
         content: The file's content.
@@ -67,19 +72,43 @@ def decode_label(content: bytes, path: str) -> np.ndarray:
         np.ndarray: int32 [H, W].
 
     Raises:
-        ValueError: The file cannot be decoded or has colour channels.
+        ValueError: The file cannot be decoded, has colour channels, or is a JPEG.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
+            rawmode, kind = rawmode_of(image), image.format
             label = np.array(image)
+            orientation = orientation_of(image)
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f'cannot decode the label {path} ({error}); the file is '
                          'broken or cut off: convert or copy it again') from error
     if label.ndim != 2 or label.dtype.kind not in 'uib':
         raise ValueError(
             f'{path} is an image of mode {image.mode}, a label map has one integer '
-            'channel; convert it to a palette, 8-bit or 16-bit grey PNG')
-    return label.astype(np.int32)
+            'channel: `dcpclip data convert color_masks` makes such maps from masks '
+            'in colours')
+    if kind == 'JPEG':
+        raise ValueError(f'the label {path} is a JPEG, which blurs ids at edges; '
+                         'make PNGs from the masks that it was made from')
+    label = _stored_values(label.astype(np.int32), image.mode, rawmode)
+    return turn(label, orientation)
+
+
+def _stored_values(label: np.ndarray, mode: str, rawmode: str) -> np.ndarray:
+    """Undo what Pillow does to greys: spread below 8 bits, inverted in some TIFFs.
+
+    Args:
+        label: As loaded, [H, W].
+        mode: Of the loaded image.
+        rawmode: Of ``rawmode_of``, such as 'L;2' or 'L;4I'.
+    """
+    name, _, form = rawmode.partition(';')
+    if name not in ('1', 'L') or mode not in ('1', 'L'):
+        return label
+    highest = 1 if mode == '1' else 2 ** int(form[:1] if form[:1].isdigit() else 8) - 1
+    if 1 < highest < 255:
+        label = label // (255 // highest)
+    return highest - label if 'I' in form else label
 
 
 def write_label(path: str | Path, label: np.ndarray, wide: bool) -> None:

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmengine.logging import print_log
-from mmseg.datasets import BaseSegDataset
-from mmseg.datasets.transforms import LoadAnnotations
-from mmseg.registry import DATASETS
 
 from ..vocabulary import LABEL_SETS, Vocabulary, Words
+from .label_transforms import check_label_transforms
 from .labels import WIDE_IGNORE, check_ignore_index
 
 if TYPE_CHECKING:  # what stands beside the mixin in every class that uses it
@@ -52,6 +50,8 @@ class OpenVocabMixin(_Dataset):
         skip_unlabelled: Leave out images without a label file, and log how many,
             instead of refusing the dataset.
         metainfo: As for the mmseg class, without classes.
+        data_prefix: As for the mmseg class. Pictures without labels: no
+            ``seg_map_path``, or None.
         **kwargs: As for the mmseg class.
 
     Attributes:
@@ -60,7 +60,7 @@ class OpenVocabMixin(_Dataset):
 
     Raises:
         ValueError: ``ignore_index`` is a class id, classes are given in
-            ``metainfo``, or the pipeline would cut wide labels to 8 bits.
+            ``metainfo``, or a transform of the pipeline would make wrong labels.
         MissingDataError: A folder, split file, image or label is missing.
     """
 
@@ -72,6 +72,7 @@ class OpenVocabMixin(_Dataset):
                  ignore_index: int | None = None,
                  skip_unlabelled: bool = False,
                  metainfo: dict | None = None,
+                 data_prefix: dict | None = None,
                  **kwargs: Any) -> None:
         if metainfo and 'classes' in metainfo:
             raise ValueError('classes are given as `vocabulary=[...]` (or a class '
@@ -84,18 +85,16 @@ class OpenVocabMixin(_Dataset):
             ignore_index = 255 if len(self.vocabulary) <= 255 else WIDE_IGNORE
         check_ignore_index(ignore_index, len(self.vocabulary))
         self.skip_unlabelled = skip_unlabelled
+        if data_prefix is not None:
+            kwargs['data_prefix'] = {
+                k: folder for k, folder in data_prefix.items() if folder is not None}
         super().__init__(
             metainfo=(metainfo or {}) | self.vocabulary.metainfo,
             ignore_index=ignore_index,
             **kwargs)
         # Not passed as metainfo: mmengine takes strings there for file names.
         self._metainfo['vocabulary_digest'] = self.vocabulary.digest
-        narrow = [t for t in self.pipeline.transforms if type(t) is LoadAnnotations]
-        if narrow and max(len(self.vocabulary), ignore_index) > 255:
-            raise ValueError(
-                f'LoadAnnotations cuts labels to 8 bits, but {type(self).__name__} '
-                f'has {len(self.vocabulary)} classes and ignore_index='
-                f'{ignore_index}; use LoadWideAnnotations in the pipeline')
+        check_label_transforms(self.pipeline.transforms, self.vocabulary, ignore_index)
 
     @staticmethod
     def _load_vocabulary(source: Words | None, names: str,
@@ -117,8 +116,20 @@ class OpenVocabMixin(_Dataset):
         return None
 
     def prepare_data(self, idx: int) -> Any:
-        """What the pipeline makes of a picture; its sample says whose words it has."""
-        data = super().prepare_data(idx)
+        """What the pipeline makes of a picture; its sample says whose words it has.
+
+        Raises:
+            ValueError: A transform fails; the picture is named.
+        """
+        try:
+            data = super().prepare_data(idx)
+        except Exception as error:  # of whatever kind transforms and OpenCV raise
+            info = self.get_data_info(idx)
+            paths = info['img_path'], info.get('seg_map_path', info['img_path'])
+            if isinstance(error, (ValueError, OSError)) and any(
+                    path in str(error) for path in paths):
+                raise
+            raise ValueError(_unusable(info['img_path'], error)) from error
         samples = data.get('data_samples', []) if isinstance(data, dict) else []
         # a list of them behind TestTimeAug
         for sample in samples if isinstance(samples, list) else [samples]:
@@ -136,11 +147,11 @@ class OpenVocabMixin(_Dataset):
         """
         local = self.backend_args is None
         if local:
-            self._check_folders()
+            self.check_folders()
         data_list = super().load_data_list()
         if not data_list:
             raise MissingDataError(
-                osp.join(self.data_prefix['img_path'], f'*{self.img_suffix}'),
+                osp.join(self.data_prefix['img_path'], f'*{self.img_suffix or ""}'),
                 'check the folder and img_suffix')
         if local:
             data_list = self._check_pairs(data_list)
@@ -149,8 +160,12 @@ class OpenVocabMixin(_Dataset):
                 ignore_index=self.ignore_index, num_classes=len(self.vocabulary))
         return data_list
 
-    def _check_folders(self) -> None:
-        """Refuse folders and split files that are not there."""
+    def check_folders(self) -> None:
+        """Refuse folders and split files that are not there.
+
+        Raises:
+            MissingDataError: Names the first.
+        """
         advice = ('set data_root, or see `dcpclip data check` for what to run '
                   f'({type(self).__name__})')
         for key in ('img_path', 'seg_map_path'):
@@ -187,25 +202,17 @@ class OpenVocabMixin(_Dataset):
             raise MissingDataError(
                 first['seg_map_path'],
                 f'{skipped} of {len(data_list)} images have no label: run the '
-                'converter, or set skip_unlabelled=True to leave them out')
+                'converter, or set skip_unlabelled=True to leave them out, or '
+                'seg_map_path=None in data_prefix if there are no labels at all')
         if skipped:
             print_log(f'{type(self).__name__}: {skipped} of {len(data_list)} images '
                       'have no label and are left out', 'current')
         return labelled
 
 
-@DATASETS.register_module()
-class TextVocabDataset(OpenVocabMixin, BaseSegDataset):
-    """A folder of images, a folder of label PNGs and a file of class names.
-
-    The pixel value of a label is the line of its class in the file, counted
-    from 0; unlabelled pixels are 255 (65535 in 16-bit PNGs for more than 255
-    classes). An image and its label share the name up to the suffix.
-
-    Args:
-        vocabulary: The class file, or a list of entries.
-        **kwargs: See ``OpenVocabMixin`` and mmseg's ``BaseSegDataset``.
-    """
-
-    def __init__(self, vocabulary: Words, **kwargs: Any) -> None:
-        super().__init__(vocabulary=vocabulary, **kwargs)
+def _unusable(path: str, error: Exception) -> str:
+    """What to say about a picture on which a pipeline failed."""
+    if osp.isfile(path) and not osp.getsize(path):
+        return f'the picture {path} is an empty file; copy it again or remove it'
+    return (f'the picture {path} cannot be used: {type(error).__name__}: {error}. If '
+            'other programs do not open it either, copy it again or remove it')

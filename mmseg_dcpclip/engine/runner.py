@@ -20,6 +20,7 @@ from ..models.weight_routes import naming, read_checkpoint
 from .cpu import prepare_cpu
 from .numbered_data import number_samples
 from .resuming import check_resumable, find_resumable
+from .variables import apply_variables
 
 
 @RUNNERS.register_module()
@@ -31,12 +32,15 @@ class AnywhereRunner(Runner):
     takes the newest sound checkpoint of the work dir and the seed in it, and each
     sample is augmented by seed and place, see ``numbered_data``. With
     ``runner_type='AnywhereRunner'`` in a config the tools of mmseg build this one.
+    Variables of dataset configs that were set anew take effect, see
+    ``apply_variables``.
     """
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'AnywhereRunner':
         """Build a runner from a config, which is not changed."""
         config = deepcopy(cfg)  # a copy of its own would share what lies deeper
+        apply_variables(config)
         prepare_cpu(config)
         return super().from_cfg(config)
 

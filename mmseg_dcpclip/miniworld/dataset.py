@@ -57,9 +57,9 @@ class DrawMiniWorldLabel(BaseTransform):
 class MiniWorldDataset(OpenVocabMixin, BaseSegDataset):
     """Drawn pictures of some categories of the small world.
 
-    The loaders of the pipeline (``LoadImageFromFile`` and the label loaders) are
-    replaced by drawing, so that one pipeline serves the dataset and picture files.
-    Picture i is always the same.
+    The loaders of the pipeline (``LoadImageFromFile`` with ``PictureAsSeen``, and the
+    label loaders) are replaced by drawing, so that one pipeline serves the dataset
+    and picture files. Picture i is always the same.
 
     Args:
         categories: ``'mini-seen'`` (training), a benchmark (``'mini-20'`` to
@@ -92,7 +92,7 @@ class MiniWorldDataset(OpenVocabMixin, BaseSegDataset):
         self.side = side
         self.difficulty = Difficulty(**(difficulty or {}))
         pipeline = [dict(t, type=DRAWN.get(t['type'], t['type']))
-                    for t in pipeline or []]
+                    for t in pipeline or [] if t['type'] != 'PictureAsSeen']
         kwargs.setdefault('vocabulary', [NAMES[i] for i in self.pool])
         super().__init__(pipeline=pipeline, **kwargs)
         self._metainfo['dataset_name'] = categories

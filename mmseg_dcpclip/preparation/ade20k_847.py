@@ -12,6 +12,7 @@ from PIL import Image
 
 from ..datasets import ADE20K847Dataset
 from ..datasets.labels import WIDE_IGNORE, write_label
+from ..datasets.pictures import decode_picture, orientation_of, picture_size, turn
 from ..files import write_atomic
 from ..vocabulary import read_label_set
 from .checking import PUBLISHED, Report, check_split
@@ -58,6 +59,7 @@ def short_side_512(height: int, width: int) -> tuple[int, int]:
 def convert_picture(job: FileJob, table: np.ndarray) -> None:
     """Convert one picture (.jpg) of ADE20K full and its ``*_seg.png``.
 
+    A picture that carries an orientation keeps it, and its label is turned likewise.
     Where the short side is over 512 the picture (bilinear) and the label (nearest)
     are reduced to it, and are scored at that size.
 
@@ -70,19 +72,24 @@ def convert_picture(job: FileJob, table: np.ndarray) -> None:
     """
     seg_path = job.source.with_name(f'{job.source.stem}_seg.png')
     label = remap(read_ade20k_ids(seg_path), table, seg_path)
-    content = job.source.read_bytes()
-    size = short_side_512(*label.shape)
+    content, shown = job.source.read_bytes(), picture_size(job.source)
     with Image.open(io.BytesIO(content)) as image:
-        if image.size[::-1] != label.shape:
-            raise ValueError(f'{job.source} is {image.size[::-1]}, its label '
-                             f'{label.shape} (rows, columns); unpack them again')
-        if size != label.shape:
-            smaller = io.BytesIO()
-            image.convert('RGB').resize(size[::-1], Image.Resampling.BILINEAR).save(
-                smaller, format='JPEG', quality=95)
-            content = smaller.getvalue()
-            label = np.array(
-                Image.fromarray(label).resize(size[::-1], Image.Resampling.NEAREST))
+        stored = image.size[::-1]
+        if stored == label.shape:
+            # Labels were drawn on pictures as they are stored; a loader turns these.
+            label = turn(label, orientation_of(image))
+    if shown != label.shape:
+        raise ValueError(f'{job.source} is {stored}, its label {label.shape} (rows, '
+                         'columns); unpack them again')
+    size = short_side_512(*shown)
+    if size != shown:
+        smaller = io.BytesIO()
+        picture = Image.fromarray(decode_picture(content, job.source))
+        picture.resize(size[::-1], Image.Resampling.BILINEAR).save(
+            smaller, format='JPEG', quality=95)
+        content = smaller.getvalue()
+        label = np.array(
+            Image.fromarray(label).resize(size[::-1], Image.Resampling.NEAREST))
     write_atomic(job.targets[0], content)
     write_label(job.targets[1], label, wide=True)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from mmseg.datasets import BaseSegDataset
-from PIL import Image, ImageOps
 
 from ..datasets import LoadWideAnnotations
+from ..datasets.pictures import picture_size
 from ..files import write_json
 from .parallel import map_files
 
@@ -33,6 +33,7 @@ class Report:
         title: Dataset and split.
         images: Number of images with a label.
         problems: What is wrong, each with its remedy.
+        notes: What is worth knowing.
         pixels: int64 [num_classes + 1]: pixels of each class, then ignored ones.
             None: the labels were not read.
         names: Class names.
@@ -41,6 +42,7 @@ class Report:
     title: str
     images: int = 0
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     pixels: np.ndarray | None = None
     names: tuple[str, ...] = ()
 
@@ -59,6 +61,7 @@ class Report:
             share = self.pixels[-1] / max(1, self.pixels.sum())
             lines.append(f'  {present} of {len(self.names)} classes have pixels, '
                          f'{share:.1%} of the pixels are ignored')
+        lines += [f'  {note}' for note in self.notes]
         lines += [f'  PROBLEM: {problem}' for problem in self.problems[:shown]]
         if len(self.problems) > shown:
             lines.append(f'  ... and {len(self.problems) - shown} more problems')
@@ -92,9 +95,7 @@ def count_label(info: dict, num_classes: int) -> np.ndarray | str:
         message if the label is bad.
     """
     try:
-        with Image.open(info['img_path']) as image:
-            # Only the header is read, unless the picture has to be turned.
-            size = ImageOps.exif_transpose(image).size[::-1]
+        size = picture_size(info['img_path'])
         label = LoadWideAnnotations()(dict(info, ori_shape=size))['gt_seg_map']
     except (OSError, ValueError) as error:
         return str(error)
@@ -150,6 +151,9 @@ def write_histogram(reports: Sequence[Report], path: str | Path) -> None:
 
 def _read_labels(report: Report, infos: list[dict], workers: int | None) -> None:
     """Add pixels, and problems of labels, to a report."""
+    if not all('seg_map_path' in info for info in infos):
+        report.notes.append('there are no label files to read')
+        return
     num_classes = len(report.names)
     report.pixels = np.zeros(num_classes + 1, dtype=np.int64)
     count = partial(count_label, num_classes=num_classes)

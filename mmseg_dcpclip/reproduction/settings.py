@@ -10,6 +10,8 @@ from typing import Any
 
 from mmengine.config import Config, DictAction
 
+from ..engine import apply_variables
+
 TOTAL_BATCH = 4  # of the real world
 
 
@@ -73,13 +75,14 @@ def merge_options(config: Config, options: Mapping[str, Any]) -> None:
     """Change a config in place.
 
     Raises:
-        ValueError: A change does not fit.
+        ValueError: A change does not fit, or takes effect nowhere.
     """
     try:
         config.merge_from_dict(dict(options))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f'{config.filename} cannot be changed as --cfg-options say: '
                          f'{error}') from error
+    apply_variables(config)
 
 
 def read_config(path: Path, options: Sequence[str] = ()) -> Config:

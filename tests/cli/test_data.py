@@ -256,7 +256,8 @@ def test_help_is_quick():
     assert subprocess.run([sys.executable, '-c', code], cwd=ROOT).returncode == 0
 
 
-@pytest.mark.parametrize('dataset', ['coco_stuff', 'ade20k_847', 'pascal_context'])
+@pytest.mark.parametrize('dataset', ['coco_stuff', 'ade20k_847', 'pascal_context',
+                                     'color_masks'])
 def test_scripts_are_the_commands(dataset):
     script = ROOT / f'tools/dataset_converters/{dataset}.py'
     done = subprocess.run(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 import torch
@@ -193,10 +194,9 @@ def test_own_dataset_config_trains_and_tests(tmp_path):
     """Folders and a text file of names; nothing else but the data root is given."""
     tree = make_own_tree(tmp_path / 'own')
     config = ROOT / 'configs' / 'dcpclip_vitb16_own.py'
-    options = [*MINI_CLIP, *(f'{split}_dataloader.dataset.data_root={tree}'
-                             for split in ('train', 'val', 'test')),
-               *(f'{split}_dataloader.{key}' for split in ('train', 'val', 'test')
-                 for key in ('num_workers=0', 'persistent_workers=False')),
+    options = [*MINI_CLIP, f'data_root={tree}',
+               *(f'{split}_dataloader.num_workers=0'
+                 for split in ('train', 'val', 'test')),
                'log_level=WARNING', "model.text_encoder.templates=['{}']",
                'model.neck.num_templates=1']
     run = tmp_path / 'run'
@@ -207,3 +207,11 @@ def test_own_dataset_config_trains_and_tests(tmp_path):
     code = main(['test', str(config), str(run / 'iter_1.pth'), '--work-dir', str(run),
                  '--cfg-options', *options])
     assert code == 0
+    # Pictures alone: nothing to score, predictions only.
+    rmtree(tree / 'labels')
+    words = ['test', str(config), str(run / 'iter_1.pth'), '--work-dir', str(run),
+             '--no-labels', '--cfg-options', *options]
+    assert main(words) == 1  # without --out there is nothing to do
+    assert main([*words, '--out', str(tmp_path / 'out')]) == 0
+    assert sorted(path.name for path in (tmp_path / 'out').rglob('*.png')) == [
+        '0.png', '1.png']

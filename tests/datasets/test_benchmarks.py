@@ -33,7 +33,7 @@ def base_config(name: str, root: Path) -> Config:
         loader = config.get(f'{split}_dataloader')
         if loader is not None:
             loader.dataset.data_root = str(root)
-            loader.num_workers, loader.persistent_workers = 0, False
+            loader.num_workers = 0
     return config
 
 
@@ -186,5 +186,5 @@ def test_configs_agree_with_label_sets(name):
     assert config.test_evaluator.ignore_index == (65535 if wide else 255)
     assert config.val_evaluator == config.test_evaluator
     types = [step['type'] for step in config.test_dataloader.dataset.pipeline]
-    assert types == ['LoadImageFromFile', 'Resize', 'LoadWideAnnotations',
-                     'PackSegInputs']
+    assert types == ['LoadImageFromFile', 'PictureAsSeen', 'Resize',
+                     'LoadWideAnnotations', 'PackSegInputs']

@@ -1,12 +1,19 @@
 import cv2
 import numpy as np
 import pytest
-from data_trees import save_label, save_palette_label, save_picture
+from data_trees import (
+    save_grey_label,
+    save_label,
+    save_palette_label,
+    save_picture,
+    save_turned,
+)
 from mmseg.registry import TRANSFORMS
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mmseg_dcpclip.datasets import LoadWideAnnotations
 from mmseg_dcpclip.datasets.labels import (
+    _stored_values,
     check_ignore_index,
     check_label_ids,
     decode_label,
@@ -39,6 +46,46 @@ def test_8_bit_and_palette_labels(tmp_path):
         path = tmp_path / name
         loaded = decode_label(path.read_bytes(), str(path))
         assert loaded.tolist() == label.tolist(), name
+
+
+@pytest.mark.parametrize('bits', [1, 2, 4, 8])
+def test_greys_of_few_bits_keep_their_values(tmp_path, bits):
+    label = np.arange(2 ** bits).reshape(2, -1)
+    path = tmp_path / 'grey.png'
+    save_grey_label(path, label, bits)
+    assert decode_label(path.read_bytes(), str(path)).tolist() == label.tolist()
+    # What Pillow makes of the same file.
+    spread = np.array(Image.open(path)).astype(int) != label
+    assert spread.any() == (bits in (2, 4))
+    if bits < 8:
+        Image.fromarray(label.astype(np.uint8)).convert('P').save(path, bits=bits)
+        assert decode_label(path.read_bytes(), str(path)).tolist() == label.tolist()
+
+
+@pytest.mark.parametrize('loaded, mode, rawmode, stored', [
+    ([0, 85, 170, 255], 'L', 'L;2', [0, 1, 2, 3]),
+    ([255, 170, 85, 0], 'L', 'L;2I', [0, 1, 2, 3]), ([0, 255], 'L', 'L;4I', [15, 0]),
+    ([0, 1], '1', '1;I', [1, 0]), ([0, 7], 'L', 'L;I', [255, 248]),
+    ([0, 7], 'P', 'P;4', [0, 7]), ([0, 300], 'I;16', 'I;16B', [0, 300])])
+def test_stored_values(loaded, mode, rawmode, stored):
+    assert _stored_values(np.array(loaded), mode, rawmode).tolist() == stored
+
+
+def test_a_jpeg_is_no_label(tmp_path):
+    path = tmp_path / 'a.jpg'
+    save_label(path, np.zeros((4, 4), np.uint8))
+    with pytest.raises(ValueError, match=r'a\.jpg is a JPEG.*PNGs'):
+        decode_label(path.read_bytes(), str(path))
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_labels_turn_as_pictures_do(tmp_path, orientation):
+    label = np.arange(600, dtype=np.uint16).reshape(20, 30)
+    path = tmp_path / 'a.png'
+    save_turned(path, Image.fromarray(label), orientation)
+    expected = ImageOps.exif_transpose(Image.open(path))
+    assert decode_label(path.read_bytes(), str(path)).tolist() == np.array(
+        expected).tolist()
 
 
 def test_nothing_without_a_label_path():

@@ -41,7 +41,7 @@ def own_config(root, batch_size=1):
     config = Config.fromfile(config_path('_base_/datasets/own_dataset'))
     for split in ('train', 'val', 'test'):
         loader = config[f'{split}_dataloader']
-        loader.update(num_workers=0, persistent_workers=False, batch_size=batch_size)
+        loader.update(num_workers=0, batch_size=batch_size)
         loader.dataset.data_root = str(root)
     return config
 
@@ -120,7 +120,7 @@ def test_own_dataset_with_wide_labels(tmp_path):
     assert label.unique().tolist() == [0, 846, 65535]
     with pytest.raises(ValueError, match='ignore_index=255 is a class id'):
         own_dataset(root, ignore_index=255)
-    with pytest.raises(ValueError, match='LoadAnnotations cuts labels to 8 bits.*'
+    with pytest.raises(ValueError, match='LoadAnnotations cuts ids to 8 bits.*'
                        'use LoadWideAnnotations'):
         own_dataset(root, pipeline=[dict(type='LoadAnnotations')])
 

@@ -5,6 +5,7 @@ data_root = 'data/ade/ADEChallengeData2016'
 # The label is loaded after the resize: it is scored at its own size.
 test_pipeline = [
     dict(type='LoadImageFromFile'),
+    dict(type='PictureAsSeen'),
     dict(type='Resize', scale=(640, 640), keep_ratio=False),
     dict(type='LoadWideAnnotations'),
     dict(type='PackSegInputs')
@@ -12,7 +13,6 @@ test_pipeline = [
 val_dataloader = dict(
     batch_size=1,
     num_workers=4,
-    persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
@@ -25,3 +25,8 @@ test_dataloader = val_dataloader
 val_evaluator = dict(
     type='OVIoUMetric', ignore_index=255, seen='coco_stuff_171')
 test_evaluator = val_evaluator
+
+# What stands above under these names may be set anew in a config over this one or by
+# --cfg-options: it then changes wherever it is used here.
+variables = dict(
+    dataset_type=dataset_type, data_root=data_root, test_pipeline=test_pipeline)

@@ -5,6 +5,7 @@ data_root = 'data/coco_stuff164k'
 crop_size = (384, 384)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
+    dict(type='PictureAsSeen'),
     dict(type='LoadWideAnnotations'),
     # Short side 384, long side at most 1333.
     dict(type='Resize', scale=(1333, 384), keep_ratio=True),
@@ -24,6 +25,7 @@ train_pipeline = [
 # The label is loaded after the resize: it is scored at its own size.
 test_pipeline = [
     dict(type='LoadImageFromFile'),
+    dict(type='PictureAsSeen'),
     dict(type='Resize', scale=(640, 640), keep_ratio=False),
     dict(type='LoadWideAnnotations'),
     dict(type='PackSegInputs')
@@ -32,6 +34,7 @@ test_pipeline = [
 # Resize entries in the first list.
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
+    dict(type='PictureAsSeen'),
     dict(type='TestTimeAug', transforms=[
         [dict(type='Resize', scale=(640, 640), keep_ratio=False)],
         [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
@@ -42,7 +45,6 @@ train_dataloader = dict(
     # One image on each of four GPUs.
     batch_size=1,
     num_workers=4,
-    persistent_workers=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
@@ -53,7 +55,6 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=1,
     num_workers=4,
-    persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
@@ -66,3 +67,9 @@ test_dataloader = val_dataloader
 val_evaluator = dict(
     type='OVIoUMetric', ignore_index=255, seen='coco_stuff_171')
 test_evaluator = val_evaluator
+
+# What stands above under these names may be set anew in a config over this one or by
+# --cfg-options: it then changes wherever it is used here.
+variables = dict(
+    dataset_type=dataset_type, data_root=data_root, crop_size=crop_size,
+    train_pipeline=train_pipeline, test_pipeline=test_pipeline)

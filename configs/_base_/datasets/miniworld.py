@@ -2,6 +2,7 @@
 # 64 of the 96 pixels are trained on, whole pictures tested.
 train_pipeline = [
     dict(type='LoadImageFromFile'),
+    dict(type='PictureAsSeen'),
     dict(type='LoadWideAnnotations'),
     dict(type='RandomCrop', crop_size=(64, 64), ignore_index=65535),
     dict(type='RandomFlip', prob=0.5),
@@ -9,12 +10,14 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
+    dict(type='PictureAsSeen'),
     dict(type='LoadWideAnnotations'),
     dict(type='PackSegInputs')
 ]
 # What `--tta` shows the model: the picture and its mirror image.
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
+    dict(type='PictureAsSeen'),
     dict(type='LoadWideAnnotations'),
     dict(type='TestTimeAug', transforms=[
         [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
@@ -52,3 +55,8 @@ val_dataloader = dict(
     dataset=dict(
         type='MiniWorldDataset', categories='mini-150', num_pictures=60,
         first_seed=5_000_000, pipeline=test_pipeline, ignore_index=65535))
+
+# What stands above under these names may be set anew in a config over this one or by
+# --cfg-options: it then changes wherever it is used here.
+variables = dict(
+    train_pipeline=train_pipeline, test_pipeline=test_pipeline)

@@ -7,8 +7,10 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from ...datasets import dataset_vocabulary
+from ...datasets import dataset_vocabularies, dataset_vocabulary
+from ...datasets.label_transforms import check_wrappers
 from ...vocabulary import Vocabulary
+from ..variables import changed_variables
 
 
 def bare_model(runner: Runner) -> Any:
@@ -33,9 +35,21 @@ class VocabularyHook(Hook):
     def __init__(self) -> None:
         self._before_val: Vocabulary | None = None
 
+    def before_run(self, runner: Runner) -> None:
+        """Refuse settings that another runner than ours has passed over."""
+        names = changed_variables(runner.cfg)
+        if names:
+            raise ValueError(
+                f'{", ".join(names)} of the config changed nothing: mmengine binds '
+                "such values when it reads a file. Set runner_type='AnywhereRunner', "
+                'which brings them where they belong, or call '
+                'mmseg_dcpclip.engine.apply_variables(config) first')
+
     def before_train(self, runner: Runner) -> None:
-        bare_model(runner).set_vocabulary(
-            dataset_vocabulary(runner.train_dataloader.dataset))
+        dataset = runner.train_dataloader.dataset
+        check_wrappers(dataset)
+        # Where there are several, each picture brings its own.
+        bare_model(runner).set_vocabulary(dataset_vocabularies(dataset)[0])
 
     def before_val(self, runner: Runner) -> None:
         self._before_val = bare_model(runner).vocabulary
