@@ -9,7 +9,8 @@ from functools import cache
 from importlib import resources
 
 LABEL_SETS = ('coco_stuff_171', 'ade20k_150', 'ade20k_847', 'pascal_context_59',
-              'pascal_context_459', 'pascal_voc_20')
+              'pascal_context_459', 'pascal_voc_20', 'pascal_voc_21',
+              'pascal_context_60', 'coco_object_81', 'cityscapes_19')
 
 
 @cache
