@@ -43,7 +43,7 @@ Raw data: ADE20K_2021_17_01/images/ADE/validation/**/ADE_val_*.jpg and *_seg.png
 Written: <out>/images/validation/*.jpg and <out>/annotations/validation/*.png,
 16-bit with the ids 0..846 and 65535. Pictures whose short side is over 512 are
 reduced to it with their labels, and are scored at that size."""
-PASCAL_CONTEXT = """Prepare Pascal Context with 59, 60 and 459 classes from the .mat maps.
+PASCAL_CONTEXT = """Prepare Pascal Context with 59, 60 and 459 classes from .mat maps.
 
 Raw data: VOC2010/JPEGImages/*.jpg and the trainval/*.mat files of the 459-class
 download, in VOC2010/trainval or in the folder given by --mats.
