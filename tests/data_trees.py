@@ -171,17 +171,42 @@ def make_pascal_context_tree(root: Path, num_val: int = 2,
 
 def make_voc_tree(root: Path, num_val: int = 2,
                   size: tuple[int, int] = (30, 40)) -> Path:
-    """VOC2012 with palette PNGs: background 0, classes 1..20, borders 255."""
+    """VOC2012 with palette PNGs: background 0, classes 1..20, borders 255.
+
+    ``SegmentationClass`` and ``SegmentationClassAug`` hold the same.
+    """
     root = Path(root)
     rng = np.random.default_rng(4)
     ids = [f'2007_{i:06d}' for i in range(1, 1 + num_val)]
     for image_id in ids:
         save_picture(root / f'JPEGImages/{image_id}.jpg', size, rng)
-        save_palette_label(root / f'SegmentationClassAug/{image_id}.png',
-                           blocks([0, 1, 255, 20, 12], size))
+        for folder in ('SegmentationClass', 'SegmentationClassAug'):
+            save_palette_label(root / folder / f'{image_id}.png',
+                               blocks([0, 1, 255, 20, 12], size))
     split = root / 'ImageSets/Segmentation/val.txt'
     split.parent.mkdir(parents=True)
     split.write_text(''.join(f'{image_id}\n' for image_id in ids))
+    return root
+
+
+def make_cityscapes_tree(root: Path, num_val: int = 2,
+                         size: tuple[int, int] = (32, 72)) -> Path:
+    """Cityscapes as unpacked: val pictures and labels of two towns, 0..33.
+
+    The labels hold road (7), wall (12), three ids without a class (0, 6, 29) and
+    bicycle (33).
+    """
+    root = Path(root)
+    rng = np.random.default_rng(6)
+    for i in range(num_val):
+        town = ('lindau', 'munster')[i % 2]
+        stem = f'{town}_{i:06d}_000019'
+        save_picture(root / f'leftImg8bit/val/{town}/{stem}_leftImg8bit.png', size, rng)
+        label = blocks([7, 12, 0, 6, 29, 33], size).astype(np.uint8)
+        folder = root / f'gtFine/val/{town}'
+        save_label(folder / f'{stem}_gtFine_labelIds.png', label)
+        # What lies beside them in the download and is no class label.
+        save_label(folder / f'{stem}_gtFine_instanceIds.png', label.astype(np.uint16))
     return root
 
 

@@ -58,13 +58,14 @@ Raw data: ADE20K_2021_17_01/images/ADE/validation/**/ADE_val_*.jpg and *_seg.png
 Written: <out>/images/validation/*.jpg and <out>/annotations/validation/*.png,
 16-bit with the ids 0..846 and 65535. Pictures whose short side is over 512 are
 reduced to it with their labels, and are scored at that size."""
-PASCAL_CONTEXT = """Prepare Pascal Context with 59 and 459 classes from the .mat maps.
+PASCAL_CONTEXT = """Prepare Pascal Context with 59, 60 and 459 classes from .mat maps.
 
 Raw data: VOC2010/JPEGImages/*.jpg and the trainval/*.mat files of the 459-class
 download, in VOC2010/trainval or in the folder given by --mats.
 
 Written, for the 5104 val images: VOC2010/annotations_pc59/*.png (ids 0..58 and
-255), VOC2010/annotations_pc459/*.png (16-bit, ids 0..458 and 65535) and
+255), VOC2010/annotations_pc60/*.png (0 for background, ids 1..59),
+VOC2010/annotations_pc459/*.png (16-bit, ids 0..458 and 65535) and
 VOC2010/ImageSets/PascalContext/val.txt."""
 COLOR_MASKS = """Make label ids from masks in colours.
 
@@ -76,6 +77,24 @@ Written: <out>/labels with the subfolders of the masks (8-bit PNGs with 255, or 
 more than 255 classes 16-bit PNGs with 65535, where there is no class), and
 <out>/classes.txt. Labels that are there already are kept: remove them after a change of
 the table."""
+COCO_OBJECT = """Prepare COCO-Object from the labels of COCO-Stuff 164k.
+
+Raw data, unpacked under one root folder:
+
+    <root>/images/val2017/*.jpg
+    <root>/stuffthingmaps_trainval2017/val2017/*.png
+
+Written: <root>/annotations/val2017/*_instanceTrainIds.png with 0 for background and
+the 80 things as 1..80."""
+CITYSCAPES = """Prepare the val split of Cityscapes.
+
+Raw data, unpacked under one root folder:
+
+    <root>/leftImg8bit/val/*/*_leftImg8bit.png
+    <root>/gtFine/val/*/*_gtFine_labelIds.png
+
+Written beside the labels: *_gtFine_labelTrainIds.png with the ids 0..18 and 255, as
+cityscapesScripts writes them."""
 SPEED = """Measure label conversion against a bare decode and encode loop.
 
 Labels of 480 x 640 pixels with smooth regions are drawn into a temporary folder and
@@ -93,6 +112,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_ade20k_847(datasets, parser)
     _add_pascal_context(datasets, parser)
     _add_color_masks(datasets, parser)
+    _add_coco_object(datasets, parser)
+    _add_cityscapes(datasets, parser)
     speed = add_subcommand(commands, parser, 'speed', 'measure how fast labels are '
                          'converted', SPEED, _speed)
     speed.add_argument('--images', type=positive, default=300, metavar='N',
@@ -162,7 +183,7 @@ def _add_ade20k_847(commands: Commands, parent: argparse.ArgumentParser) -> None
 
 def _add_pascal_context(commands: Commands, parent: argparse.ArgumentParser) -> None:
     parser = _add_converter(commands, parent, 'pascal_context', 'Pascal Context with '
-                            '59 and 459 classes', PASCAL_CONTEXT, _pascal_context)
+                            '59, 60 and 459 classes', PASCAL_CONTEXT, _pascal_context)
     parser.add_argument('root', type=Path, help='such as data/VOCdevkit/VOC2010')
     parser.add_argument('--mats', type=Path,
                         help='folder of the .mat files (default: <root>/trainval)')
@@ -179,6 +200,18 @@ def _add_color_masks(commands: Commands, parent: argparse.ArgumentParser) -> Non
     parser.add_argument('--ignore-unknown', action='store_true',
                         help='give colours that are not in the table no class')
     _add_workers(parser)
+
+
+def _add_coco_object(commands: Commands, parent: argparse.ArgumentParser) -> None:
+    parser = _add_converter(commands, parent, 'coco_object', 'COCO-Object, from '
+                            'COCO-Stuff', COCO_OBJECT, _coco_object)
+    parser.add_argument('root', type=Path, help='such as data/coco_stuff164k')
+
+
+def _add_cityscapes(commands: Commands, parent: argparse.ArgumentParser) -> None:
+    parser = _add_converter(commands, parent, 'cityscapes', 'Cityscapes, val',
+                            CITYSCAPES, _cityscapes)
+    parser.add_argument('root', type=Path, help='such as data/cityscapes')
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -245,6 +278,20 @@ def _color_masks(args: argparse.Namespace) -> int:
     return _tell_conversions(
         color_masks.convert(args.masks, args.colors, args.out, args.ignore_unknown,
                             args.workers), f'dcpclip data check {args.out}')
+
+
+def _coco_object(args: argparse.Namespace) -> int:
+    from ..preparation import coco_object
+    if not args.check:
+        return _tell_conversions(coco_object.convert(args.root, args.workers))
+    return _tell_reports(coco_object.check(args.root, args.workers), args.histogram)
+
+
+def _cityscapes(args: argparse.Namespace) -> int:
+    from ..preparation import cityscapes
+    if not args.check:
+        return _tell_conversions(cityscapes.convert(args.root, args.workers))
+    return _tell_reports(cityscapes.check(args.root, args.workers), args.histogram)
 
 
 def _speed(args: argparse.Namespace) -> int:

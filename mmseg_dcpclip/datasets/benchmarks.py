@@ -1,10 +1,11 @@
-"""COCO-Stuff for training and the five benchmarks."""
+"""COCO-Stuff for training and the benchmarks."""
 
 from typing import Any
 
 from mmseg.datasets import (
     ADE20KDataset,
     BaseSegDataset,
+    CityscapesDataset,
     COCOStuffDataset,
     PascalContextDataset59,
 )
@@ -82,3 +83,54 @@ class PascalVOC20Dataset(OpenVocabMixin, BaseSegDataset):
 
     def __init__(self, reduce_zero_label: bool = True, **kwargs: Any) -> None:
         super().__init__(reduce_zero_label=reduce_zero_label, **kwargs)
+
+
+@DATASETS.register_module()
+class PascalVOC21Dataset(OpenVocabMixin, BaseSegDataset):
+    """Pascal VOC 2012 with background.
+
+    Labels as downloaded: 0 (background), 1..20, and 255 (borders) for ignore.
+    """
+
+    LABEL_SET = 'pascal_voc_21'
+    METAINFO = Vocabulary.load(LABEL_SET).metainfo
+
+
+@DATASETS.register_module()
+class PascalContext60Dataset(OpenVocabMixin, BaseSegDataset):
+    """Pascal Context with 59 classes and background: labels 0 (background) and 1..59.
+
+    Nothing is ignored: background is whatever is none of the 59, unlabelled pixels
+    too. mmseg's own preparation writes the same labels.
+    """
+
+    LABEL_SET = 'pascal_context_60'
+    METAINFO = Vocabulary.load(LABEL_SET).metainfo
+
+
+@DATASETS.register_module()
+class COCOObject81Dataset(OpenVocabMixin, BaseSegDataset):
+    """COCO-Object: labels ``*_instanceTrainIds.png``, 0 (background) and 1..80.
+
+    Nothing is ignored: background is whatever is none of the 80 things, unlabelled
+    pixels too.
+
+    Args:
+        seg_map_suffix: Ending of the labels.
+        **kwargs: See ``OpenVocabMixin``.
+    """
+
+    LABEL_SET = 'coco_object_81'
+    METAINFO = Vocabulary.load(LABEL_SET).metainfo
+
+    def __init__(self, seg_map_suffix: str = '_instanceTrainIds.png', **kwargs: Any
+                 ) -> None:
+        super().__init__(seg_map_suffix=seg_map_suffix, **kwargs)
+
+
+@DATASETS.register_module()
+class Cityscapes19Dataset(OpenVocabMixin, CityscapesDataset):
+    """Cityscapes: labels ``*_gtFine_labelTrainIds.png``, 0..18 and 255."""
+
+    LABEL_SET = 'cityscapes_19'
+    METAINFO = Vocabulary.load(LABEL_SET).metainfo

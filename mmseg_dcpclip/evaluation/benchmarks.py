@@ -18,6 +18,10 @@ from ..files import write_json
 # The five benchmarks; each has a dataset config of that name.
 BENCHMARKS = ('ade20k_847', 'pascal_context_459', 'ade20k_150', 'pascal_context_59',
               'pascal_voc_20')
+# The eight of training-free work, in the order of its tables: with background, without.
+TRAINING_FREE = ('pascal_voc_21', 'pascal_context_60', 'coco_object_81',
+                 'pascal_voc_20', 'pascal_context_59', 'coco_stuff_171',
+                 'cityscapes_19', 'ade20k_150')
 
 
 @dataclass
@@ -51,7 +55,8 @@ def collect_benchmarks(config: Config,
     Args:
         config: If it has ``benchmarks=dict(name=dict(dataloader=..., evaluator=...))``,
             these are the benchmarks to choose from.
-        names: Names, or just ``'all'``.
+        names: Names, or just ``'all'``, or just ``'training-free'`` for the eight
+            ``TRAINING_FREE`` in that work's own frame.
         base_folder: Otherwise: the folder of dataset configs with a ``<name>.py`` for
             each of ``BENCHMARKS``; pictures go through the config's ``test_pipeline``,
             or what its ``benchmark_pipelines=dict(name=...)`` has for that one.
@@ -65,7 +70,11 @@ def collect_benchmarks(config: Config,
     """
     roots = data_roots or {}
     own = config.get('benchmarks')
-    known = tuple(own) if own else BENCHMARKS
+    if list(names) == ['training-free']:
+        own, known = None, TRAINING_FREE
+        names, base_folder = TRAINING_FREE, base_folder / 'training_free'
+    else:
+        known = tuple(own) if own else BENCHMARKS
     names = known if list(names) == ['all'] else names
     unknown = [n for n in (*names, *roots) if n not in known]
     if unknown:

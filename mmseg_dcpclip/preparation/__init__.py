@@ -4,7 +4,14 @@ The raw data is only read, and nothing is downloaded. Results are returned; the 
 ``dcpclip data`` prints them.
 """
 
-from . import ade20k_847, coco_stuff, color_masks, pascal_context
+from . import (
+    ade20k_847,
+    cityscapes,
+    coco_object,
+    coco_stuff,
+    color_masks,
+    pascal_context,
+)
 from .checking import PUBLISHED, Report, check_split, write_histogram
 from .conversion import (
     Conversion,
@@ -21,6 +28,7 @@ from .speed import measure_speed
 __all__ = [
     'PREPARATIONS', 'PUBLISHED', 'Conversion', 'FileJob', 'Preparation', 'Report',
     'ade20k_847', 'check_config', 'check_dataset', 'check_own', 'check_split',
-    'coco_stuff', 'color_masks', 'convert_all', 'convert_png', 'measure_speed',
-    'next_steps', 'pascal_context', 'remap', 'remap_table', 'write_histogram'
+    'cityscapes', 'coco_object', 'coco_stuff', 'color_masks', 'convert_all',
+    'convert_png', 'measure_speed', 'next_steps', 'pascal_context', 'remap',
+    'remap_table', 'write_histogram'
 ]

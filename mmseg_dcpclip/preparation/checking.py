@@ -22,6 +22,10 @@ PUBLISHED = {
     ('pascal_context_59', 'val'): 5104,
     ('pascal_context_459', 'val'): 5104,
     ('pascal_voc_20', 'val'): 1449,
+    ('pascal_voc_21', 'val'): 1449,
+    ('pascal_context_60', 'val'): 5104,
+    ('coco_object_81', 'val'): 5000,
+    ('cityscapes_19', 'val'): 500,
 }
 
 

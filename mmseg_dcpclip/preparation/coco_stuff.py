@@ -13,18 +13,21 @@ from .checking import PUBLISHED, Report, check_split
 from .conversion import Conversion, FileJob, convert_all, convert_png, remap_table
 
 SUFFIX = '_labelTrainIds.png'
+CONVERTED = 'TrainIds.png'  # the common end of what converters write there
 SPLITS = ('train', 'val')
 # Where the raw label folders are found below the root.
 RAW_FOLDERS = ('stuffthingmaps_trainval2017', 'stuffthingmaps', 'annotations', '.')
 
 
-def make_jobs(root: Path, out: Path, split: str) -> list[FileJob]:
+def make_jobs(root: Path, out: Path, split: str, suffix: str = SUFFIX
+              ) -> list[FileJob]:
     """List the raw labels of a split and what they become.
 
     Args:
         root: Folder of the dataset.
         out: Folder of the new labels.
         split: 'train' or 'val'.
+        suffix: Ending of the new labels.
 
     Returns:
         list[FileJob]: One job per raw label.
@@ -34,10 +37,10 @@ def make_jobs(root: Path, out: Path, split: str) -> list[FileJob]:
     """
     for name in RAW_FOLDERS:
         sources = sorted((root / name / f'{split}2017').glob('*.png'))
-        sources = [path for path in sources if not path.name.endswith(SUFFIX)]
+        sources = [path for path in sources if not path.name.endswith(CONVERTED)]
         if sources:
             return [
-                FileJob(path, (out / f'{split}2017' / f'{path.stem}{SUFFIX}', ))
+                FileJob(path, (out / f'{split}2017' / f'{path.stem}{suffix}', ))
                 for path in sources
             ]
     raise FileNotFoundError(

@@ -50,19 +50,19 @@ class Conversion:
 
 
 def remap_table(source_ids: Sequence[int], num_values: int,
-                ignore_index: int) -> np.ndarray:
+                others: int) -> np.ndarray:
     """Make the table from raw label values to train ids.
 
     Args:
         source_ids: Raw value of each class in train-id order.
         num_values: Number of values a raw label can take.
-        ignore_index: What all other values become.
+        others: What all other values become: the ignore index, or the background's id.
 
     Returns:
-        np.ndarray: [num_values], uint8 if ``ignore_index`` fits into it, else uint16.
+        np.ndarray: [num_values], uint8 if ``others`` fits into it, else uint16.
     """
-    dtype = np.uint8 if ignore_index <= 255 else np.uint16
-    table = np.full(num_values, ignore_index, dtype=dtype)
+    dtype = np.uint8 if others <= 255 else np.uint16
+    table = np.full(num_values, others, dtype=dtype)
     table[np.asarray(source_ids)] = np.arange(len(source_ids))
     return table
 

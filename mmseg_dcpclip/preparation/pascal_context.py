@@ -1,4 +1,4 @@
-"""Pascal Context with 59 and with 459 classes, both from the .mat maps of the latter.
+"""Pascal Context with 59, 60 and 459 classes, all from the .mat maps of the latter.
 
 ``dcpclip data convert pascal_context --help`` shows the folders.
 """
@@ -13,7 +13,11 @@ import numpy as np
 from mmseg.datasets import BaseSegDataset
 from scipy.io import loadmat
 
-from ..datasets import PascalContext59Dataset, PascalContext459Dataset
+from ..datasets import (
+    PascalContext59Dataset,
+    PascalContext60Dataset,
+    PascalContext459Dataset,
+)
 from ..datasets.labels import WIDE_IGNORE, write_label
 from ..files import write_atomic
 from ..vocabulary import pascal_context_val_ids, read_label_set
@@ -30,18 +34,20 @@ class LabelForm(NamedTuple):
     Attributes:
         dataset: The dataset class.
         folder: Their folder below the root.
-        ignore_index: Value of pixels without a class.
+        others: Value of pixels that are none of the classes.
         wide: Whether the PNGs have 16 bits.
     """
 
     dataset: Callable[..., BaseSegDataset]
     folder: str
-    ignore_index: int
+    others: int
     wide: bool
 
 
 SETS = dict(
     pascal_context_59=LabelForm(PascalContext59Dataset, 'annotations_pc59', 255, False),
+    # whatever is none of the 59 is background
+    pascal_context_60=LabelForm(PascalContext60Dataset, 'annotations_pc60', 0, False),
     pascal_context_459=LabelForm(PascalContext459Dataset, 'annotations_pc459',
                                  WIDE_IGNORE, True))
 
@@ -115,7 +121,7 @@ def make_jobs(mats: Path, root: Path) -> list[FileJob]:
 
 def convert(root: Path, mats: Path | None = None,
             workers: int | None = None) -> list[Conversion]:
-    """Convert both sets and write the list of val images.
+    """Convert all sets and write the list of val images.
 
     Args:
         root: The folder VOC2010.
@@ -129,7 +135,7 @@ def convert(root: Path, mats: Path | None = None,
         FileNotFoundError: No .mat of a val image is found.
     """
     tables = [(remap_table(read_label_set(name)['source_ids'], NUM_VALUES,
-                           form.ignore_index), form.wide)
+                           form.others), form.wide)
               for name, form in SETS.items()]
     jobs = make_jobs(root / 'trainval' if mats is None else mats, root)
     conversion = convert_all(

@@ -45,7 +45,18 @@ PREPARATIONS = dict(
     pascal_context_459=_PASCAL_CONTEXT,
     pascal_voc_20=Preparation(
         'VOC2012 as {root} and SegmentationClassAug into it (for val, the '
-        'SegmentationClass of VOC2012 serves as well)'))
+        'SegmentationClass of VOC2012 serves as well)'),
+    pascal_voc_21=Preparation('VOC2012 as {root}'),
+    pascal_context_60=_PASCAL_CONTEXT,
+    coco_object_81=Preparation(
+        'val2017.zip of COCO into {root}/images, and stuffthingmaps_trainval2017.zip '
+        'into {root}/stuffthingmaps_trainval2017',
+        'dcpclip data convert coco_object {root}',
+        ('images/val2017', 'stuffthingmaps_trainval2017')),
+    cityscapes_19=Preparation(
+        'leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip of Cityscapes into '
+        '{root}', 'dcpclip data convert cityscapes {root}',
+        ('leftImg8bit/val', 'gtFine/val')))
 
 
 def next_steps(name: str, root: str) -> list[str]:

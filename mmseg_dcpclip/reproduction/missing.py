@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 
 from ..models.clip import load_clip_weights
-from ..preparation.recipes import PREPARATIONS, check_dataset
+from ..preparation.recipes import check_dataset
 from .plan import Plan
+from .tables import WORLDS
+
+# What the real world trains and tests on.
+DATASETS = ('coco_stuff_171', *WORLDS['real'].benchmarks)
 
 
 def check_data(data_root: Mapping[str, str]) -> tuple[list[str], bool]:
-    """Look for the files of every dataset.
+    """Look for the files of ``DATASETS``.
 
     Args:
         data_root: Where datasets lie that are not where their configs say.
@@ -17,14 +21,14 @@ def check_data(data_root: Mapping[str, str]) -> tuple[list[str], bool]:
         tuple[list[str], bool]: Lines about each, and whether nothing is missing.
 
     Raises:
-        ValueError: A folder is given for a dataset that nobody knows.
+        ValueError: A folder is given for a dataset that is none of them.
     """
-    unknown = sorted(set(data_root) - set(PREPARATIONS))
+    unknown = sorted(set(data_root) - set(DATASETS))
     if unknown:
         raise ValueError(f'no dataset named {", ".join(unknown)}; choose from '
-                         f'{", ".join(PREPARATIONS)}')
+                         f'{", ".join(DATASETS)}')
     lines, complete = [], True
-    for name in PREPARATIONS:
+    for name in DATASETS:
         reports, steps = check_dataset(name, data_root.get(name))
         for report in reports:
             lines += report.lines()

@@ -9,7 +9,8 @@ from functools import cache
 from importlib import resources
 
 LABEL_SETS = ('coco_stuff_171', 'ade20k_150', 'ade20k_847', 'pascal_context_59',
-              'pascal_context_459', 'pascal_voc_20')
+              'pascal_context_459', 'pascal_voc_20', 'pascal_voc_21',
+              'pascal_context_60', 'coco_object_81', 'cityscapes_19')
 
 
 @cache
@@ -27,9 +28,10 @@ def read_label_set(name: str) -> dict:
     Returns:
         dict: ``title`` (str), ``entries`` (list of str, synonyms joined by '|', in
         train-id order), ``source_ids`` (list of int, the value of each class in the
-        raw download), ``variants`` (dict from a variant's name to {train id: entry})
-        and ``absent_from_val`` (list of the train ids that have no pixel in the val
-        split, empty where this is not known).
+        raw download), ``variants`` (dict from a variant's name to {train id: entry}),
+        ``absent_from_val`` (list of the train ids that have no pixel in the val
+        split, empty where this is not known) and ``background`` (None, or for sets
+        whose class 0 is background its ``words`` and ``threshold``).
 
     Raises:
         ValueError: There is no such label set.
@@ -47,7 +49,8 @@ def read_label_set(name: str) -> dict:
         entries=[entry for _, entry in raw['classes']],
         source_ids=[source_id for source_id, _ in raw['classes']],
         variants=variants,
-        absent_from_val=raw.get('absent_from_val', []))
+        absent_from_val=raw.get('absent_from_val', []),
+        background=raw.get('background'))
 
 
 def pascal_context_val_ids() -> list[str]:

@@ -20,6 +20,7 @@ from mmseg_dcpclip.cli import main
 from mmseg_dcpclip.preparation import PUBLISHED
 
 ROOT = Path(__file__).parents[2]
+CONVERTERS = ['coco_stuff', 'ade20k_847', 'pascal_context', 'coco_object', 'cityscapes']
 
 
 def check(*words) -> int:
@@ -42,7 +43,8 @@ def test_nothing_is_there(tmp_path, capsys, monkeypatch):
     out = capsys.readouterr().out
     for name in ('coco_stuff_171 train', 'coco_stuff_171 val', 'ade20k_150 val',
                  'ade20k_847 val', 'pascal_context_59 val', 'pascal_context_459 val',
-                 'pascal_voc_20 val'):
+                 'pascal_voc_20 val', 'pascal_voc_21 val', 'pascal_context_60 val',
+                 'coco_object_81 val', 'cityscapes_19 val'):
         assert f'{name}: 0 images\n  PROBLEM: not found: data/' in out
     assert 'coco_stuff data/coco_stuff164k' in out
     assert list(tmp_path.iterdir()) == []
@@ -180,7 +182,7 @@ def test_broken_raw_files_are_reported(tmp_path, capsys):
     assert len(list((root / 'annotations/train2017').iterdir())) == 3
 
 
-@pytest.mark.parametrize('dataset', ['coco_stuff', 'ade20k_847', 'pascal_context'])
+@pytest.mark.parametrize('dataset', CONVERTERS)
 def test_missing_raw_folders(tmp_path, dataset, capsys):
     assert convert(dataset, tmp_path) == 1
     message = capsys.readouterr().err.splitlines()[-1]
@@ -256,8 +258,7 @@ def test_help_is_quick():
     assert subprocess.run([sys.executable, '-c', code], cwd=ROOT).returncode == 0
 
 
-@pytest.mark.parametrize('dataset', ['coco_stuff', 'ade20k_847', 'pascal_context',
-                                     'color_masks'])
+@pytest.mark.parametrize('dataset', [*CONVERTERS, 'color_masks'])
 def test_scripts_are_the_commands(dataset):
     script = ROOT / f'tools/dataset_converters/{dataset}.py'
     done = subprocess.run(

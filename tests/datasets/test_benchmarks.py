@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_trees import (
+    blocks,
     make_ade20k_150_tree,
     make_ade20k_full_tree,
+    make_cityscapes_tree,
     make_coco_stuff_tree,
     make_pascal_context_tree,
     make_voc_tree,
+    save_label,
 )
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -173,6 +176,79 @@ def test_pascal_voc_20(tmp_path):
     assert row[::8].tolist() == [255, 0, 255, 19, 11]
     result = run_test(config, tmp_path / 'work', replaced=[(19, 4)])
     assert result['mIoU'] == 66.67 and result['mIoU_union'] == 50.0
+
+
+def test_pascal_voc_21(tmp_path):
+    config = base_config('pascal_voc_21', make_voc_tree(tmp_path / 'VOC2012'))
+    sample = DATASETS.build(config.test_dataloader.dataset)[0]
+    # Stripes of raw 0, 1, 255, 20 and 12: background is a class, the border is none.
+    row = sample['data_samples'].gt_sem_seg.data[0, 0]
+    assert row[::8].tolist() == [0, 1, 255, 20, 12]
+    assert run_test(config, tmp_path / 'work')['mIoU'] == 100.0
+    result = run_test(config, tmp_path / 'work', replaced=[(20, 0)])
+    assert result['mIoU'] == 62.5  # background halved, class 20 lost, two right
+
+
+def test_pascal_context_60(tmp_path):
+    root = make_pascal_context_tree(tmp_path / 'VOC2010')
+    assert main(['data', 'convert', 'pascal_context', str(root),
+                 '--workers', '1']) == 0
+    config = base_config('pascal_context_60', root)
+    dataset = DATASETS.build(config.test_dataloader.dataset)
+    label = dataset[0]['data_samples'].gt_sem_seg.data[0].numpy()
+    # 59 classes and, one higher, the same with background where those are ignored.
+    narrow = np.array(Image.open(root / 'annotations_pc59/2008_000002.png')).astype(int)
+    np.testing.assert_array_equal(label, np.where(narrow == 255, 0, narrow + 1))
+    assert set(label.ravel()) >= {0, 1, 2}
+    assert run_test(config, tmp_path / 'work')['mIoU'] == 100.0
+    assert run_test(config, tmp_path / 'work', replaced=[(0, 1)])['mIoU'] < 70
+
+
+def test_coco_object(tmp_path):
+    root = make_coco_stuff_tree(tmp_path / 'coco', convert=False)
+    raw_folder = root / 'stuffthingmaps_trainval2017/val2017'
+    first, second = sorted(raw_folder.iterdir())
+    raw = blocks([0, 12, 89, 11, 90, 91, 181, 255], (48, 64)).astype(np.uint8)
+    save_label(first, raw)
+    for dataset in ('coco_object', 'coco_stuff'):
+        # once more: no converter takes what another wrote for raw labels
+        for _ in range(2):
+            assert main(['data', 'convert', dataset, str(root), '--workers', '1']) == 0
+    written = sorted(path.name for path in (root / 'annotations/val2017').iterdir())
+    assert written == [f'{path.stem}_{kind}TrainIds.png' for path in (first, second)
+                       for kind in ('instance', 'label')]
+    config = base_config('coco_object_81', root)
+    dataset = DATASETS.build(config.test_dataloader.dataset)
+    assert len(dataset) == 2
+    # person is 1, 12 stop sign, 89 toothbrush, the last; the rest background
+    row = dataset[0]['data_samples'].gt_sem_seg.data[0, 0]
+    assert row[::8].tolist() == [1, 12, 80, 0, 0, 0, 0, 0]
+    assert dataset.vocabulary.names[12] == 'stop sign'
+    assert run_test(config, tmp_path / 'work')['mIoU'] == 100.0
+
+
+def test_cityscapes(tmp_path):
+    root = make_cityscapes_tree(tmp_path / 'cityscapes')
+    assert main(['data', 'convert', 'cityscapes', str(root), '--workers', '1']) == 0
+    config = base_config('cityscapes_19', root)
+    dataset = DATASETS.build(config.test_dataloader.dataset)
+    assert len(dataset) == 2
+    row = dataset[1]['data_samples'].gt_sem_seg.data[0, 0]
+    assert row[::12].tolist() == [0, 3, 255, 255, 255, 18]
+    assert run_test(config, tmp_path / 'work')['mIoU'] == 100.0
+    result = run_test(config, tmp_path / 'work', replaced=[(18, 3)])
+    assert result['mIoU'] == 50.0
+
+
+def test_label_sets_are_those_of_mmseg():
+    for ours, names, theirs in (
+            ('pascal_voc_21', 'default', 'PascalVOCDataset'),
+            ('pascal_context_60', 'mmseg', 'PascalContextDataset'),
+            ('cityscapes_19', 'default', 'CityscapesDataset')):
+        assert Vocabulary.load(ours, names=names).names == \
+            DATASETS.get(theirs).METAINFO['classes']
+    things = DATASETS.get('COCOStuffDataset').METAINFO['classes'][:80]
+    assert Vocabulary.load('coco_object_81').names == ('background', *things)
 
 
 @pytest.mark.parametrize('name', LABEL_SETS)

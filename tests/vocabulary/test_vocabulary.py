@@ -22,7 +22,11 @@ SIZES = dict(
     ade20k_847=847,
     pascal_context_59=59,
     pascal_context_459=459,
-    pascal_voc_20=20)
+    pascal_voc_20=20,
+    pascal_voc_21=21,
+    pascal_context_60=60,
+    coco_object_81=81,
+    cityscapes_19=19)
 # Classes whose name equals a COCO-Stuff name, and those of a seen concept.
 SEEN = dict(
     ade20k_150=(47, 63),

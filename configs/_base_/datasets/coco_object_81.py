@@ -1,0 +1,33 @@
+# COCO-Object: 80 things and background (5000 val images), labels written by
+# tools/dataset_converters/coco_object.py.
+dataset_type = 'COCOObject81Dataset'
+data_root = 'data/coco_stuff164k'
+# Aspect ratio is not kept; the model itself cuts windows (see its test_cfg).
+# The label is loaded after the resize: it is scored at its own size.
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='PictureAsSeen'),
+    dict(type='Resize', scale=(640, 640), keep_ratio=False),
+    dict(type='LoadWideAnnotations'),
+    dict(type='PackSegInputs')
+]
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        data_prefix=dict(
+            img_path='images/val2017', seg_map_path='annotations/val2017'),
+        pipeline=test_pipeline))
+test_dataloader = val_dataloader
+
+val_evaluator = dict(
+    type='OVIoUMetric', ignore_index=255, seen='coco_stuff_171')
+test_evaluator = val_evaluator
+
+# What stands above under these names may be set anew in a config over this one or by
+# --cfg-options: it then changes wherever it is used here.
+variables = dict(
+    dataset_type=dataset_type, data_root=data_root, test_pipeline=test_pipeline)
