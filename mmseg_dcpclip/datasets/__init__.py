@@ -7,12 +7,13 @@ from .benchmarks import (
     PascalVOC20Dataset,
 )
 from .dataset_vocabulary import dataset_vocabulary
+from .limit_size import LimitSize
 from .loading import LoadWideAnnotations
 from .open_vocab import MissingDataError, OpenVocabMixin, TextVocabDataset
 
 __all__ = [
     'ADE20K150Dataset', 'ADE20K847Dataset', 'COCOStuff171Dataset',
-    'LoadWideAnnotations', 'MissingDataError', 'OpenVocabMixin',
+    'LimitSize', 'LoadWideAnnotations', 'MissingDataError', 'OpenVocabMixin',
     'PascalContext459Dataset', 'PascalContext59Dataset', 'PascalVOC20Dataset',
     'TextVocabDataset', 'dataset_vocabulary'
 ]
