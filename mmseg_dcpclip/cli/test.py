@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..files import check_folder
 from .common import (
     add_cfg_options,
     add_checkpoint,
@@ -63,6 +64,8 @@ def _test(args: argparse.Namespace) -> int:
     if args.data_root and not args.benchmarks:
         raise ValueError('--data-root belongs to --benchmarks; without it use '
                          '--cfg-options test_dataloader.dataset.data_root=FOLDER')
+    for folder in filter(None, (args.out, args.show_dir)):
+        check_folder(folder)
     config = _prepared(args, weights)
     if args.benchmarks:
         return _test_benchmarks(args, config)
