@@ -6,7 +6,7 @@ stand for those that ``test_bad_inputs.py`` writes.
 
 import numpy as np
 
-V, F, T, O = ValueError, FileNotFoundError, TypeError, OSError
+V, F, T = ValueError, FileNotFoundError, TypeError
 
 PICTURES = [
     ('gone.png', F, 'no such picture: gone.png'),

@@ -1,4 +1,4 @@
-"""What is wrong is named, and what to do: the table, on the API and the command line."""
+"""What is wrong is named, on the API and the command line: the table, row by row."""
 
 import errno
 import os
@@ -157,7 +157,7 @@ def test_labels(place, content, classes, message):
 def test_interrupted_training(place, capsys, monkeypatch):
     from mmseg_dcpclip.engine import AnywhereRunner
 
-    def interrupt(self):
+    def interrupt(cls, config):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(AnywhereRunner, 'from_cfg', classmethod(interrupt))
