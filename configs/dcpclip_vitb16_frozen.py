@@ -8,6 +8,7 @@ _base_ = [
 resize = dict(type='Resize', scale=(2048, 336), keep_ratio=True)
 test_pipeline = [
     dict(type='LoadImageFromFile'),
+    dict(type='PictureAsSeen'),
     resize,
     dict(type='LoadWideAnnotations'),
     dict(type='PackSegInputs')
@@ -15,12 +16,14 @@ test_pipeline = [
 # Cityscapes, whose things are small, at a short side of 560.
 benchmark_pipelines = dict(cityscapes_19=[
     dict(type='LoadImageFromFile'),
+    dict(type='PictureAsSeen'),
     dict(type='Resize', scale=(2048, 560), keep_ratio=True),
     dict(type='LoadWideAnnotations'),
     dict(type='PackSegInputs')
 ])
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
+    dict(type='PictureAsSeen'),
     dict(type='TestTimeAug', transforms=[
         [resize],
         [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],

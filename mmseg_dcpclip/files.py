@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
     Yields:
         Path: What to write, in the same folder.
+
+    Raises:
+        OSError: It cannot be written; the error names ``path``.
     """
     path = Path(path)
     temporary = path.with_name(f'.{path.name}.{os.getpid()}{TEMPORARY}')
@@ -27,6 +31,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
         with temporary.open('rb') as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:  # a full disk names no file
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -46,6 +54,34 @@ def remove_leftovers(folder: str | Path, pattern: str) -> None:
     """
     for path in Path(folder).glob(f'.{pattern}.*{TEMPORARY}'):
         path.unlink(missing_ok=True)
+
+
+def check_folder(path: str | Path) -> None:
+    """Tell before any work whether files can be written to a folder.
+
+    Nothing is made: of a folder that is not there, the nearest one above counts.
+
+    Raises:
+        OSError: ``path`` or something above it is a file, or may not be written to.
+    """
+    place = Path(os.path.abspath(path))
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+
+
+def check_file(path: str | Path) -> None:
+    """The same for a file that is to be written.
+
+    Raises:
+        OSError: ``path`` is a folder, or its folder cannot be written to.
+    """
+    if Path(path).is_dir():
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    check_folder(Path(path).parent)
 
 
 def write_json(path: str | Path, content: object, **options) -> None:

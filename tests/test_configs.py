@@ -12,11 +12,14 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmseg.registry import HOOKS, METRICS, MODELS
 
+from mmseg_dcpclip import Predictor
 from mmseg_dcpclip.engine import VocabularyHook, use_tta
 from mmseg_dcpclip.evaluation.benchmarks import collect_benchmarks
 from mmseg_dcpclip.evaluation.efficiency import count_parameters
 from mmseg_dcpclip.models import CosineNeck, OVSegTTAModel
 from mmseg_dcpclip.models.clip.layers import resize_position_embedding
+from mmseg_dcpclip.models.segmentors.settings import PredictSettings
+from mmseg_dcpclip.models.segmentors.views import make_views
 
 FOLDER = Path(__file__).resolve().parents[1] / 'configs'
 CONFIGS = sorted(path for path in FOLDER.rglob('*.py') if '_base_' not in path.parts)
@@ -66,6 +69,50 @@ def test_augments_at_test_time(path, tmp_path):
     assert [sample.flip for sample in forms['data_samples']] == [False, True]
     truth = forms['data_samples'][0].gt_sem_seg.data
     assert torch.equal(truth[0, 0], torch.arange(128)) and truth.shape[1] == 96
+
+
+def largest_view(images, settings):
+    """Pixels of the largest view of images [B, 3, H, W], which the backbone gets."""
+    views = make_views(images, **settings.views()).images
+    return views.shape[-2] * views.shape[-1]
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=NAMES)
+def test_a_photo_reaches_the_backbone_at_a_bounded_size(path):
+    config = Config.fromfile(path)
+    settings = PredictSettings.of(config.model.test_cfg)
+    pipelines = [config.test_pipeline, config.tta_pipeline,
+                 *(loader.dataset.pipeline for loader in (
+                     config.test_dataloader, config.val_dataloader)),
+                 *(b.dataloader.dataset.pipeline
+                   for b in config.get('benchmarks', {}).values())]
+    distinct = {str(pipeline): pipeline for pipeline in pipelines}
+    for pipeline in distinct.values():
+        run = Compose([t for t in pipeline if not t.type.startswith('Load')])
+        forms = run(dict(img=np.zeros((3000, 4000, 3), np.uint8),
+                         img_shape=(3000, 4000), ori_shape=(3000, 4000)))
+        inputs, samples = forms['inputs'], forms['data_samples']
+        if not isinstance(inputs, list):
+            inputs, samples = [inputs], [samples]
+        for image, sample in zip(inputs, samples, strict=True):
+            assert sample.ori_shape == (3000, 4000)  # the size of the result
+            assert largest_view(image[None].float(), settings) <= 640**2
+
+
+def test_the_first_photo_after_the_demo(monkeypatch):
+    """The backbone of the real model, which is asked for no more than that."""
+    config = Config.fromfile(FOLDER / 'dcpclip_mini_frozen.py')
+    predictor = Predictor(config)
+    seen = []
+
+    def see(images, with_attention=False):
+        seen.append(tuple(images.shape))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predictor.model, 'extract_feat', see)
+    with pytest.raises(KeyboardInterrupt):
+        predictor.predict(np.zeros((3000, 4000, 3), np.uint8))
+    assert seen == [(1, 3, 288, 384)]
 
 
 def test_size_of_the_models():

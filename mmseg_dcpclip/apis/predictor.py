@@ -1,7 +1,8 @@
 """Pictures and words in, label maps out."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,11 +80,10 @@ class Predictor:
         """Vocabulary: The words of the config, used where none are given."""
         return self.model.vocabulary
 
-    @torch.no_grad()
     def predict(self, images: ImageLike | Sequence[ImageLike],
                 vocabulary: Words | None = None
                 ) -> SegDataSample | list[SegDataSample]:
-        """Segment pictures.
+        """Segment pictures; many of them rather by ``predict_stream``.
 
         Args:
             images: A picture as ``load_image`` takes it, or a list of
@@ -103,18 +103,54 @@ class Predictor:
         several = list(images) if isinstance(images, (list, tuple)) else None
         pictures = [load_image(image)  # type: ignore[arg-type]
                     for image in ([images] if several is None else several)]
-        own = self.model.vocabulary
-        try:
-            if vocabulary is not None:
-                self.model.set_vocabulary(vocabulary)
-            results: list[SegDataSample] = []
-            for start in range(0, len(pictures), self.batch_size):
-                results += self._predict_batch(pictures[start:start + self.batch_size])
-        finally:
-            self.model.set_vocabulary(own)
+        results = list(self.predict_stream(pictures, vocabulary))
         return results[0] if several is None else results
 
-    def _predict_batch(self, pictures: Sequence[np.ndarray]) -> list[SegDataSample]:
+    def predict_stream(self, images: Iterable[ImageLike],
+                       vocabulary: Words | None = None) -> Iterator[SegDataSample]:
+        """Segment any number of pictures, one batch in memory at a time.
+
+        Args:
+            images: Pictures as ``load_image`` takes them; a generator is read as far
+                as the next batch.
+            vocabulary: As in ``predict``.
+
+        Yields:
+            SegDataSample: As of ``predict``, in the order of the pictures. Nothing
+            here keeps it.
+
+        Raises:
+            ValueError: The vocabulary is refused, at once. Or a picture cannot be
+                read, after all before it were yielded.
+            FileNotFoundError: There is no such picture, likewise.
+            TypeError: Words or a picture are something else, likewise.
+        """
+        words = self.vocabulary if vocabulary is None else Vocabulary.of(vocabulary)
+        return self._stream(images, words)
+
+    def _stream(self, images: Iterable[ImageLike], words: Vocabulary
+                ) -> Iterator[SegDataSample]:
+        rest, more = iter(images), True
+        while more:
+            pictures: list[np.ndarray] = []
+            failed: Exception | None = None
+            while more and len(pictures) < self.batch_size:
+                try:
+                    pictures.append(load_image(next(rest)))
+                except StopIteration:
+                    more = False
+                except Exception as error:  # told after the pictures before it
+                    failed, more = error, False
+            samples = deque(self._predict_batch(pictures, words) if pictures else ())
+            del pictures
+            while samples:
+                yield samples.popleft()  # held by the caller alone
+            if failed is not None:
+                raise failed
+
+    @torch.no_grad()
+    def _predict_batch(self, pictures: Sequence[np.ndarray], words: Vocabulary
+                       ) -> list[SegDataSample]:
         data: dict[str, list] = dict(inputs=[], data_samples=[])
         for picture in pictures:
             size = picture.shape[:2]
@@ -122,9 +158,14 @@ class Predictor:
                                         img_shape=size, ori_shape=size))
             data['inputs'].append(packed['inputs'])
             data['data_samples'].append(packed['data_samples'])
-        samples = self.model.test_step(data)
+        own = self.model.vocabulary
+        try:  # for this batch only: other words may be asked for between two of them
+            self.model.set_vocabulary(words)
+            samples = self.model.test_step(data)
+        finally:
+            self.model.set_vocabulary(own)
         for sample in samples:
-            sample.set_metainfo(dict(classes=self.model.vocabulary.names))
+            sample.set_metainfo(dict(classes=words.names))
         return samples
 
     def draw(self, image: ImageLike, result: SegDataSample,

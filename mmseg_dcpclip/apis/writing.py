@@ -16,7 +16,7 @@ def write_prediction(folder: Path, stem: str, seg_map: np.ndarray, drawn: Image.
 
     Args:
         folder: Is made if need be.
-        stem: Name of the picture.
+        stem: Name of the picture, with folders of its own or without.
         seg_map: Category ids, [H, W].
         drawn: From ``Predictor.draw``.
         wide: Whether to write 16 bits instead of 8.
@@ -24,8 +24,8 @@ def write_prediction(folder: Path, stem: str, seg_map: np.ndarray, drawn: Image.
     Returns:
         tuple: Paths of ``<stem>_labels.png`` and ``<stem>_overlay.png``.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     labels, overlay = folder / f'{stem}_labels.png', folder / f'{stem}_overlay.png'
+    labels.parent.mkdir(parents=True, exist_ok=True)
     write_label(labels, seg_map, wide=wide)
     content = io.BytesIO()
     drawn.save(content, format='PNG')

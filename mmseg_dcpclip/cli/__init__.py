@@ -6,9 +6,12 @@ imported, and it imports torch and mmseg when it runs.
 """
 
 import argparse
+import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 
 from ..version import __version__
 from .common import make_parser
@@ -26,8 +29,9 @@ COMMANDS = dict(
     demo='train, test and segment on the small drawn world',
     pretrain='train the CLIP of the small drawn world',
 )
-# What a user can get wrong, or a machine: told in one line. The rest are our mistakes.
-EXPECTED = (ValueError, OSError, RuntimeError, FloatingPointError, ImportError)
+
+
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,16 +73,37 @@ def _overview() -> argparse.ArgumentParser:
 
 def _guarded(run: Callable[[argparse.Namespace], int], args: argparse.Namespace,
              name: str) -> int:
-    """Run a subcommand; what is expected to go wrong is told in one line."""
+    """Run a subcommand; what goes wrong is told in one line.
+
+    ``args.saved``, where a subcommand sets it, tells what an interruption leaves.
+    """
     from ..quiet import import_mmseg
+    usual = warnings.formatwarning
+
+    def one_line(message: Warning | str, category: type[Warning], filename: str,
+                 lineno: int, line: str | None = None) -> str:
+        if args.debug or not Path(filename).is_relative_to(PACKAGE):
+            return usual(message, category, filename, lineno, line)
+        return f'{name}: note: {message}\n'
+
+    warnings.formatwarning = one_line
     try:
         import_mmseg()
-        return run(args)
+        status = run(args)
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
-        print(f'{name}: interrupted', file=sys.stderr)
+        saved = args.saved() if hasattr(args, 'saved') else None
+        print(f'{name}: interrupted' + (f'; {saved}' if saved else ''), file=sys.stderr)
         return 130
-    except EXPECTED as error:
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
         if args.debug:
             raise
-        print(f'{name}: error: {error}', file=sys.stderr)
+        from .errors import explain
+        print(f'{name}: error: {explain(error)}', file=sys.stderr)
         return 1
+    finally:
+        warnings.formatwarning = usual

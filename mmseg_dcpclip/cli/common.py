@@ -3,13 +3,19 @@
 import argparse
 import os
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..files import check_folder
 from ..shipped import find_config
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+
+# Top-level keys that a config need not have and that are read all the same.
+NEW_KEYS = ('auto_scale_lr', 'benchmarks', 'compile', 'custom_imports', 'runner_type',
+            'test_pipeline', 'tta_model', 'tta_pipeline')
 
 
 def make_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
@@ -55,9 +61,23 @@ class KeyValue(argparse.Action):
         action = DictAction(self.option_strings, self.dest, nargs='+')
         try:
             action(parser, namespace, values, option_string)
-        except ValueError:
+        except (ValueError, AssertionError):  # brackets that do not close
             parser.error(f'{option_string}: expected KEY=VALUE, got '
                          f'{" ".join(values)}')
+
+
+class NamedFolder(argparse.Action):
+    """NAME=FOLDER ...; a folder is taken as it stands, with its commas."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
+                 values: Any, option_string: str | None = None) -> None:
+        folders = dict(getattr(namespace, self.dest) or {})
+        for text in values:
+            name, equals, folder = text.partition('=')
+            if not (name and equals and folder):
+                parser.error(f'{option_string}: expected NAME=FOLDER, got {text}')
+            folders[name] = folder
+        setattr(namespace, self.dest, folders)
 
 
 def positive(text: str) -> int:
@@ -97,7 +117,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def add_data_root(parser: argparse.ArgumentParser) -> None:
     """Other places of datasets."""
-    parser.add_argument('--data-root', nargs='+', action=KeyValue, default={},
+    parser.add_argument('--data-root', nargs='+', action=NamedFolder, default={},
                         metavar='NAME=FOLDER',
                         help='where a dataset lies, if not where its config says')
 
@@ -122,8 +142,16 @@ def load_config(path: Path, options: dict | None = None) -> 'Config':
     path = find_config(path)
     try:
         config = Config.fromfile(path)
-    except SyntaxError as error:
-        raise ValueError(f'{path}, line {error.lineno}: {error.msg}') from error
+    except Exception as error:  # a config is a program
+        said = str(error) or type(error).__name__
+        line = getattr(error, 'lineno', None)
+        raise ValueError(f'{path}{f", line {line}" if line else ""}: the config cannot '
+                         f'be read: {type(error).__name__}: {said}; correct the file'
+                         ) from error
+    if not config.get('model'):
+        raise ValueError(f'{path} has no model: add a model config to its _base_')
+    for key in options or {}:
+        _make_way(config, key)
     try:
         config.merge_from_dict(dict(options or {}))
     except (KeyError, TypeError, AttributeError) as error:
@@ -131,6 +159,42 @@ def load_config(path: Path, options: dict | None = None) -> 'Config':
     from ..engine import apply_variables
     apply_variables(config)
     return config
+
+
+def _make_way(config: 'Config', key: str) -> None:
+    """Refuse a dotted key that leads nowhere; None on its way becomes a dict.
+
+    Raises:
+        ValueError: Its first word is unknown, or it leads into something without keys.
+    """
+    first, *way = key.split('.')
+    if first not in config:
+        from inspect import signature
+
+        from mmengine.runner import Runner
+        known = {*config.keys(), *signature(Runner).parameters, *NEW_KEYS}
+        if first not in known:
+            near = get_close_matches(first, known, 1)
+            raise ValueError(f'--cfg-options {key}: the config has no {first!r}' + (
+                f'; did you mean {near[0]!r}?' if near else '; check its spelling'))
+    place, so_far = config, first
+    for name, below in zip([first, *way], way):
+        if isinstance(place, list):
+            if not name.isdigit() or int(name) >= len(place):
+                raise ValueError(f'--cfg-options {key}: {so_far} is not in a list of '
+                                 f'{len(place)}; count from 0')
+            value = place[int(name)]
+        else:
+            value = place.get(name)
+        if value is None:
+            if isinstance(place, list):
+                raise ValueError(f'--cfg-options {key}: {so_far} is None there')
+            place[name] = {}
+            value = place[name]
+        if not isinstance(value, (dict, list)):
+            raise ValueError(f'--cfg-options {key}: {so_far} is {value!r} in the '
+                             f'config and has no {below!r}; check the spelling')
+        place, so_far = value, f'{so_far}.{below}'
 
 
 def load_run_config(args: argparse.Namespace) -> 'Config':
@@ -144,6 +208,7 @@ def load_run_config(args: argparse.Namespace) -> 'Config':
     config.launcher = args.launcher
     config.work_dir = (args.work_dir or config.get('work_dir')
                        or str(Path('work_dirs') / args.config.stem))
+    check_folder(config.work_dir)
     return config
 
 

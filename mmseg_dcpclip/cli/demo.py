@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ..files import check_folder
 from .common import print_table, say
 
 
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, test, segment."""
+    check_folder(args.out)
     from ..miniworld import demo
     from ..shipped import config_path
     out = args.out.resolve()

@@ -14,10 +14,17 @@ and without tag validation, pictures where it changes most. The weights are thos
 import argparse
 from pathlib import Path
 
+from ..files import check_file, check_folder
 from ..reproduction.sheets import COLUMNS, benchmarks_of, find_models, parse_models
 from ..reproduction.tables import WORLDS
 from ..shipped import configs_folder
-from .common import add_cfg_options, add_data_root, add_device, positive, say
+from .common import (
+    add_cfg_options,
+    add_data_root,
+    add_device,
+    positive,
+    say,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run ``figures``."""
+    check_folder(args.work_dir)
+    if args.out is not None:
+        check_file(args.out)
     models = parse_models(args.model) or find_models(
         args.sheet, args.world, args.work_dir, args.seed, configs_folder())
     say(*(f'{heading}: {config}, {checkpoint}'

@@ -10,6 +10,7 @@ The model, or CLIP alone, runs once per picture.
 import argparse
 from typing import Any
 
+from ..files import check_file
 from .common import (
     add_cfg_options,
     add_checkpoint,
@@ -86,6 +87,8 @@ def _probability(text: str) -> float:
 
 def _open(args: argparse.Namespace) -> tuple[Any, Any, Any]:
     """The config, its model and its test set."""
+    if args.json is not None:
+        check_file(args.json)
     config = load_config(args.config, args.cfg_options)
     from ..apis.test_set import open_test_set
     return config, *open_test_set(config, checkpoint_of(args.checkpoint), args.device)

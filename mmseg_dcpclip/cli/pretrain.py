@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from ..files import check_file
 from .common import add_device, positive, say
 
 
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Pretrain."""
+    check_file(args.out)
     from ..miniworld.pretrain import pretrain
     pretrain(args.pictures, args.out, args.seed,
              with_patches=not args.without_patches, device=args.device,

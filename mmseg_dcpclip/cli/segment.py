@@ -1,15 +1,24 @@
 """Segment pictures with words of your own.
 
     dcpclip segment photo.jpg --words "cat; dog|puppy; grass"
+    dcpclip segment photos --vocabulary ade20k_150 --out masks
 
 ';' separates categories, '|' synonyms of one. For each picture a label map
-(NAME_labels.png) and a drawing (NAME_overlay.png) are written.
+(NAME_labels.png) and a drawing (NAME_overlay.png) are written as soon as it is done.
+Folders are searched with all that is in them, and what is written keeps their order:
+photos/monday/0.jpg becomes masks/monday/0_labels.png. Pictures that cannot be read are
+named and left out; the exit status is then 1.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from ..files import check_folder
 from .common import (
     add_cfg_options,
     add_device,
@@ -18,13 +27,17 @@ from .common import (
     say,
 )
 
+if TYPE_CHECKING:
+    from ..apis import PictureFile
+
 DEMO_CONFIG = 'dcpclip_mini'
 DEMO_CHECKPOINT = Path('work_dirs/demo/dcpclip_mini.pth')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Pictures, words, model."""
-    parser.add_argument('pictures', nargs='+', type=Path, metavar='picture')
+    parser.add_argument('pictures', nargs='+', type=Path, metavar='picture',
+                        help='files and folders')
     words = parser.add_mutually_exclusive_group()
     words.add_argument('--words', help="categories: 'cat; dog|puppy'")
     words.add_argument('--vocabulary',
@@ -41,7 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Segment all pictures, then write."""
+    """Segment and write one picture after the other."""
+    from rich.progress import track
+
+    from ..apis.sources import find_pictures
     from ..shipped import config_path
     from ..vocabulary import Vocabulary
     path = args.config or config_path(DEMO_CONFIG)
@@ -50,26 +66,62 @@ def run(args: argparse.Namespace) -> int:
         words = Vocabulary.parse(args.words)
     elif args.vocabulary is not None:
         words = Vocabulary.load(args.vocabulary)
-    for picture in args.pictures:
-        if not picture.is_file():
-            raise FileNotFoundError(f'no such picture: {picture}')
+    check_folder(args.out)
+    files = find_pictures(args.pictures, leave_out=args.out)
     config = load_config(path, args.cfg_options)
     checkpoint = _checkpoint(args)
 
+    from rich.console import Console
+
     from ..apis import Predictor, category_shares, write_prediction
     predictor = Predictor(config, checkpoint, args.device)
-    results = predictor.predict(args.pictures, words)
     vocabulary = words or predictor.vocabulary
-    for picture, stem, result in zip(args.pictures, output_stems(args.pictures),
-                                     results, strict=True):
-        drawn = predictor.draw(picture, result, vocabulary)
+    loaded, done = Loaded(files), 0
+    args.saved = lambda: f'{done} of {len(files)} pictures are written to {args.out}'
+    results = predictor.predict_stream(loaded, vocabulary)
+    shown = len(files) > 1
+    for result in track(results, 'segmenting', total=len(files),
+                        console=Console(stderr=True), disable=not shown):
+        file, picture = loaded.waiting.popleft()
         seg_map = result.pred_sem_seg.data[0].cpu().numpy()
-        labels, overlay = write_prediction(args.out, stem, seg_map, drawn,
-                                           wide=len(vocabulary) > 255)
-        say(f'{picture}: {overlay}, {labels}',
+        labels, overlay = write_prediction(
+            args.out, file.stem, seg_map, predictor.draw(picture, result, vocabulary),
+            wide=len(vocabulary) > 255)
+        done += 1
+        say(f'{file.path}: {overlay}, {labels}',
             *(f'  {100 * share:5.1f}%  {vocabulary.names[category]}'
               for category, share in category_shares(seg_map)))
+    if loaded.bad:
+        raise ValueError('; '.join(loaded.bad) + f'; {args.saved()}')
     return 0
+
+
+class Loaded:
+    """Pictures of files, read when they are asked for; bad ones are left out.
+
+    Args:
+        files: Where they are.
+
+    Attributes:
+        waiting: Read and not yet segmented; whoever takes a result takes one off.
+        bad: What is wrong with those left out.
+    """
+
+    def __init__(self, files: Sequence['PictureFile']) -> None:
+        self.files = files
+        self.waiting: deque[tuple[PictureFile, np.ndarray]] = deque()
+        self.bad: list[str] = []
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        from ..apis import load_image
+        for file in self.files:
+            try:
+                picture = load_image(file.path)
+            except (ValueError, OSError) as error:
+                self.bad.append(str(error))
+                continue
+            self.waiting.append((file, picture))
+            yield picture
 
 
 def _checkpoint(args: argparse.Namespace) -> str | None:
@@ -83,15 +135,3 @@ def _checkpoint(args: argparse.Namespace) -> str | None:
         raise ValueError(f'{DEMO_CHECKPOINT} is not there: run `dcpclip demo` first, '
                          'or give --config and --checkpoint')
     return str(DEMO_CHECKPOINT)
-
-
-def output_stems(pictures: Sequence[Path]) -> list[str]:
-    """One stem per picture; pictures of one name get numbers."""
-    stems: list[str] = []
-    for picture in pictures:
-        stem, number = picture.stem, 1
-        while stem in stems:
-            number += 1
-            stem = f'{picture.stem}-{number}'
-        stems.append(stem)
-    return stems

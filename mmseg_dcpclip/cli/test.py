@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..files import check_folder
 from .common import (
     add_cfg_options,
     add_checkpoint,
@@ -68,6 +69,8 @@ def _test(args: argparse.Namespace) -> int:
     if args.no_labels and (args.benchmarks or not args.out):
         raise ValueError('--no-labels scores nothing: it belongs to --out FOLDER, and '
                          'not to --benchmarks')
+    for folder in filter(None, (args.out, args.show_dir)):
+        check_folder(folder)
     config = _prepared(args, weights)
     if args.no_labels:
         _leave_out_labels(config)

@@ -33,6 +33,16 @@ def run(args: argparse.Namespace) -> int:
     if args.resume is not None:
         config.resume = True
         config.load_from = None if args.resume == 'auto' else args.resume
+    args.saved = lambda: _saved(config.work_dir)
     AnywhereRunner.from_cfg(config).train()
     end_processes()
     return 0
+
+
+def _saved(work_dir: str) -> str:
+    """What an interrupted training leaves."""
+    from mmengine.runner import find_latest_checkpoint
+    last = find_latest_checkpoint(work_dir)
+    if last is None:
+        return 'no checkpoint was written yet'
+    return f'--resume goes on from {last}'

@@ -95,8 +95,8 @@ def check_selection(theta: float, form: str) -> None:
     Raises:
         ValueError: theta outside [0, 1], or an unknown form.
     """
-    if not 0 <= theta <= 1:
-        raise ValueError(f'theta is a probability in [0, 1], got {theta}')
+    if not isinstance(theta, (int, float)) or not 0 <= theta <= 1:
+        raise ValueError(f'theta is a probability in [0, 1], got {theta!r}')
     if form not in ('paper', 'union'):
         raise ValueError(f"form must be 'paper' or 'union', got {form!r}")
 

@@ -59,7 +59,8 @@ def _read_csv(text: str, path: Path) -> list[list[str]]:
         name = (row['name'] or '').strip()
         # The list of synonyms may or may not hold the name itself.
         others = map(str.strip, (row.get('synonyms') or '').split('|'))
-        entries.append([name] + [word for word in others if word not in ('', name)])
+        entries.append([name] + [word for word in others
+                                 if word.lower() not in ('', name.lower())])
     return entries
 
 

@@ -2,7 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+import unicodedata
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -78,11 +80,14 @@ class Vocabulary:
 
     Raises:
         ValueError: The list is empty, or an entry is blank, not a string, or equal to
-            an earlier one.
+            an earlier one as CLIP reads them: upper and lower case, blanks and the
+            order of synonyms make no difference there, so that only one of the two
+            could ever be predicted.
+        TypeError: The entries are no list: a dict, a set, a number.
     """
 
     def __init__(self,
-                 entries: Sequence[Entry],
+                 entries: Iterable[Entry],
                  palette: Sequence[Sequence[int]] | None = None,
                  name: str | None = None,
                  origin: str = 'a list in memory') -> None:
@@ -90,18 +95,26 @@ class Vocabulary:
             raise ValueError(
                 f'a vocabulary needs a list of names, got the string {entries!r}; '
                 'use Vocabulary.parse to split a string')
+        if (isinstance(entries, (Mapping, set, frozenset, bytes))
+                or not isinstance(entries, Iterable)):
+            raise TypeError(
+                f'words are a list of names, got {_described(entries)}; give '
+                "['cat', 'dog|puppy']: the place in the list is a category's id")
         self.synonyms = tuple(
             _split_entry(entry, position)
             for position, entry in enumerate(entries))
         if not self.synonyms:
             raise ValueError(f'empty vocabulary ({origin}): give at least one name')
-        first_seen: dict[tuple, int] = {}
+        first_seen: dict[frozenset, int] = {}
         for position, entry in enumerate(self.synonyms):
-            if entry in first_seen:
-                raise ValueError(
-                    f"entry {position} repeats entry {first_seen[entry]}: "
-                    f"{'|'.join(entry)!r} ({origin}); remove one of them")
-            first_seen[entry] = position
+            first = first_seen.setdefault(as_clip_reads(entry), position)
+            if first != position:
+                raise ValueError(_repeated(self.synonyms, first, position, origin))
+        if len(self.synonyms) == 1 and ',' in self.synonyms[0][0]:
+            warnings.warn(
+                f'{self.synonyms[0][0]!r} ({origin}) is one category: a comma may be '
+                "part of a name. Separate categories with ';' or give a list",
+                stacklevel=2)
         self.names = tuple(entry[0] for entry in self.synonyms)
         self.palette = check_palette(palette, len(self.synonyms))
         self.name = name
@@ -160,7 +173,7 @@ class Vocabulary:
         return match_names(self.names, other.names, match)
 
     @classmethod
-    def of(cls, words: 'Vocabulary | str | Sequence[Entry]') -> 'Vocabulary':
+    def of(cls, words: 'Vocabulary | str | Path | Iterable[Entry]') -> 'Vocabulary':
         """Make a vocabulary from what stands for one.
 
         Args:
@@ -172,7 +185,7 @@ class Vocabulary:
         """
         if isinstance(words, Vocabulary):
             return words
-        return cls.load(words) if isinstance(words, str) else cls(list(words))
+        return cls.load(words) if isinstance(words, (str, Path)) else cls(words)
 
     @classmethod
     def parse(cls, text: str, name: str | None = None) -> 'Vocabulary':
@@ -229,12 +242,36 @@ class Vocabulary:
             raise ValueError(
                 f'{str(source)!r} is neither a label set of the package '
                 f'({", ".join([*LABEL_SETS, *catalogue.LABEL_SETS])}) nor a .txt, '
-                '.csv or .json file')
+                ".csv or .json file; words themselves are given as a list, ['cat', "
+                "'dog'], or in a shell with --words")
         content = read_class_file(source)
         try:
             return cls(**content, origin=str(source))
         except ValueError as error:
             raise ValueError(f'{source}: {error}') from error
+
+
+def as_clip_reads(synonyms: Sequence[str]) -> frozenset[str]:
+    """What CLIP makes of a category: its tokeniser knows no case, its mean no order."""
+    return frozenset(unicodedata.normalize('NFC', s).lower() for s in synonyms)
+
+
+def _repeated(synonyms: Sequence[tuple[str, ...]], first: int, second: int, origin: str
+              ) -> str:
+    """What to say of two entries that are one to CLIP."""
+    before, after = ('|'.join(synonyms[i]) for i in (first, second))
+    if before == after:
+        return (f'entry {second} repeats entry {first}: {after!r} ({origin}); remove '
+                'one of them')
+    return (f'entry {second}, {after!r}, is the same to CLIP as entry {first}, '
+            f'{before!r} ({origin}): case and order do not count, so only one of them '
+            'could be predicted; remove one, or tell them apart by a word')
+
+
+def _described(value: object) -> str:
+    """Kind and, cut short, the value of what is no list of words."""
+    text = repr(value)
+    return f'the {type(value).__name__} {text if len(text) < 50 else text[:50] + "..."}'
 
 
 def _split_entry(entry: Entry, position: int) -> tuple[str, ...]:
@@ -254,10 +291,11 @@ def _split_entry(entry: Entry, position: int) -> tuple[str, ...]:
         raise ValueError(
             f'entry {position} is {entry!r}; it holds a blank name: write the '
             'name or remove the entry')
-    if len(set(clean)) < len(clean):
+    if len(as_clip_reads(clean)) < len(clean):
         raise ValueError(
-            f'entry {position} is {entry!r}; it repeats a synonym: remove one')
+            f'entry {position} is {entry!r}; it repeats a synonym (case does not '
+            'count): remove one')
     return clean
 
 
-Words = Vocabulary | str | Sequence[Entry]  # what ``Vocabulary.of`` takes
+Words = Vocabulary | str | Path | Sequence[Entry]  # what ``Vocabulary.of`` takes

@@ -1,5 +1,7 @@
 """Predictor, and mmseg's own ways to use a model."""
 
+import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +75,48 @@ def test_words_of_a_call_do_not_stay(predictor):
     with pytest.raises(FileNotFoundError):
         predictor.predict('gone.png', ['sky'])
     assert predictor.vocabulary.names == tuple(WORDS)
+
+
+def test_a_stream_equals_a_list_and_holds_one_batch(predictor):
+    pictures = [picture(seed=i) for i in range(9)]
+    expected = [s.pred_sem_seg.data for s in predictor.predict(pictures)]
+    read, alive = [], weakref.WeakSet()
+
+    def source():
+        for one in pictures:
+            read.append(len(alive))
+            yield one
+
+    predictor.batch_size = 2
+    try:
+        i = -1  # not enumerate, which holds what it gave last
+        for sample in predictor.predict_stream(source()):
+            i += 1
+            assert torch.equal(sample.pred_sem_seg.data, expected[i])
+            assert len(read) <= i + 2  # no further than the batch
+            alive.add(sample.pred_sem_seg)
+            del sample
+            gc.collect()
+            assert not alive
+    finally:
+        predictor.batch_size = 8
+    assert i == 8
+
+
+def test_words_between_two_of_a_stream(predictor):
+    stream = predictor.predict_stream([picture()] * 9, ['sky', 'sea'])
+    first = next(stream)
+    assert predictor.predict(picture()).classes == tuple(WORDS)
+    assert all(s.classes == first.classes == ('sky', 'sea') for s in stream)
+    with pytest.raises(ValueError, match='empty'):
+        predictor.predict_stream([], [])  # at once
+
+
+def test_a_bad_picture_ends_a_stream_behind_those_before_it(predictor):
+    stream = predictor.predict_stream([picture(), picture(), 'gone.png', picture()])
+    assert len([next(stream), next(stream)]) == 2
+    with pytest.raises(FileNotFoundError, match='gone.png'):
+        next(stream)
 
 
 @pytest.mark.parametrize('size', [(1, 1), (3, 400), (50, 2)])

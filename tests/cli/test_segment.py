@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmseg_dcpclip import apis
+from mmseg_dcpclip.apis import find_pictures
 from mmseg_dcpclip.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,8 +40,7 @@ def test_words_of_ones_own(drawn, tmp_path, capsys):
     assert labels.shape == (96, 96) and labels.dtype == np.uint8
     assert (labels[:40] == 0).mean() > 0.9 and (labels[56:] == 2).mean() > 0.9
     assert sorted(p.name for p in out.iterdir()) == [
-        'a picture-2_labels.png', 'a picture-2_overlay.png', 'a picture_labels.png',
-        'a picture_overlay.png']
+        'a picture_labels.png', 'a picture_overlay.png']  # given twice, done once
     printed = capsys.readouterr().out
     assert 'red stripes on blue' in printed and '%' in printed
 
@@ -50,6 +51,68 @@ def test_wide_label_maps(drawn, tmp_path):
     labels = np.asarray(Image.open(tmp_path / 'out' / 'a picture_labels.png'))
     assert labels.dtype == np.uint16 or labels.dtype == np.int32
     assert labels.max() < 847
+
+
+def small_pictures(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save(root / name)
+
+
+WORDS = ['--words', 'red;blue', '--config', FROZEN, '--checkpoint', 'none']
+
+
+def test_folders_keep_their_order_and_bad_pictures_are_named(tmp_path, capsys):
+    root, out = tmp_path / 'photos', tmp_path / 'photos' / 'out'
+    small_pictures(root, 'monday/0.jpg', 'tuesday/0.jpg', 'tuesday/0.PNG',
+                   '.hidden/1.jpg', 'out/old_overlay.png')
+    (root / 'monday' / 'bad.png').write_text('no picture')
+    assert segment(root, *WORDS, '--out', out) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert 'bad.png cannot be read' in error and '3 of 4 pictures are written' in error
+    assert {str(p.relative_to(out)) for p in out.rglob('*_labels.png')} == {
+        'monday/0_labels.png', 'tuesday/0.jpg_labels.png', 'tuesday/0.PNG_labels.png'}
+
+
+def test_names_are_relative_to_what_holds_all(tmp_path):
+    small_pictures(tmp_path, 'a/0.png', 'b/c/0.png')
+    files = find_pictures([tmp_path / 'a', tmp_path / 'b' / 'c' / '0.png'])
+    assert [file.stem for file in files] == ['a/0', 'b/c/0']
+    with pytest.raises(ValueError, match='no picture in'):
+        (tmp_path / 'empty').mkdir()
+        find_pictures([tmp_path / 'empty'])
+
+
+def test_each_picture_is_written_before_the_next_batch_is_read(tmp_path, monkeypatch):
+    small_pictures(tmp_path, *(f'in/{i:02d}.png' for i in range(20)))
+    out, ahead = tmp_path / 'out', []
+    load = apis.load_image
+
+    def watched(source):
+        if isinstance(source, Path):
+            ahead.append(len(ahead) - len(list(out.rglob('*_labels.png'))))
+        return load(source)
+
+    monkeypatch.setattr(apis, 'load_image', watched)
+    assert segment(tmp_path / 'in', *WORDS, '--out', out) == 0
+    assert len(ahead) == 20 and max(ahead) < 8  # the batch
+
+
+def test_interrupted(tmp_path, monkeypatch, capsys):
+    small_pictures(tmp_path, *(f'in/{i}.png' for i in range(3)))
+    write, written = apis.write_prediction, []
+
+    def two_only(*args, **options):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(1)
+        return write(*args, **options)
+
+    monkeypatch.setattr(apis, 'write_prediction', two_only)
+    assert segment(tmp_path / 'in', *WORDS, '--out', tmp_path / 'out') == 130
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        'dcpclip segment: interrupted; 2 of 3 pictures are written to '
+        f'{tmp_path / "out"}')
 
 
 @pytest.mark.parametrize('args, message', [

@@ -19,6 +19,7 @@ from mmseg_dcpclip import Vocabulary
 from mmseg_dcpclip.models import TagValidation, validate_tags
 from mmseg_dcpclip.models import selection as selection_module
 from mmseg_dcpclip.models.clip import tower as tower_module
+from mmseg_dcpclip.models.segmentors import label_map
 from mmseg_dcpclip.models.segmentors.samples import categories_in
 from mmseg_dcpclip.models.segmentors.views import window_boxes
 from mmseg_dcpclip.models.structures import Pairs
@@ -254,6 +255,18 @@ def test_no_map_of_all_categories_at_image_size():
     largest = max((event.cpu_memory_usage for event in profile.events()), default=0)
     assert 0 < largest < 600 * 96 * 96 * 4 / 2
     assert selected < 150
+
+
+@torch.no_grad()
+def test_fewer_maps_at_once_of_a_large_picture(monkeypatch):
+    model = toy_model(selection=dict(theta=0.0)).eval()
+    expected = model.predict(**prepared(model, [(32, 40)]))[0].pred_sem_seg.data
+    merged, merge = [], label_map.merge_views
+    monkeypatch.setattr(label_map, 'merge_views', lambda *args: merged.append(
+        len(args[0][0])) or merge(*args))
+    monkeypatch.setattr(label_map, 'MAX_VALUES', 2 * 32 * 40)
+    sample = model.predict(**prepared(model, [(32, 40)]))[0]
+    assert merged == [2, 2, 1] and torch.equal(sample.pred_sem_seg.data, expected)
 
 
 @torch.no_grad()

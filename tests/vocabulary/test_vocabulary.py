@@ -70,10 +70,44 @@ def test_equality_is_by_words_in_order():
     (['cat', ['dog|puppy']], "entry 1 .*cannot stand inside"),
     (['dog|dog'], 'entry 0 .* repeats a synonym'),
     (['cat', 'dog', ' cat'], "entry 2 repeats entry 0: 'cat'"),
+    # what is one to CLIP
+    (['plain blue', 'Plain  Blue'], "entry 1, 'Plain Blue', is the same to CLIP as "
+                                    "entry 0, 'plain blue'"),
+    (['dog|puppy', 'Puppy|dog'], 'is the same to CLIP'),
+    (['caf\u00e9', 'cafe\u0301'], 'is the same to CLIP'),
+    (['Dog|dog'], 'entry 0 .* repeats a synonym'),
 ])
 def test_bad_entries_are_named(entries, message):
     with pytest.raises(ValueError, match=message):
         Vocabulary(entries)
+
+
+@pytest.mark.parametrize('words, said', [
+    ({'cat': 0, 'dog': 1}, "the dict {'cat': 0"), (3, 'the int 3'), (None, 'NoneType'),
+    ({'cat'}, "the set {'cat'}"), (b'cat', "the bytes b'cat'"), (1.5, 'the float 1.5')])
+def test_what_is_no_list_is_no_vocabulary(words, said):
+    for make in (Vocabulary, Vocabulary.of):
+        with pytest.raises(TypeError, match=said):
+            make(words)
+
+
+def test_commas_make_no_categories_and_it_is_said(tmp_path, recwarn):
+    """Names with commas exist in ADE20K: a hint and no refusal."""
+    path = tmp_path / 'words.txt'
+    path.write_text('red, blue')
+    for make in (lambda: Vocabulary.parse('red, blue'), lambda: Vocabulary.load(path),
+                 lambda: Vocabulary(['red, blue'])):
+        with pytest.warns(UserWarning, match="is one category.*Separate .* with ';'"):
+            assert make().names == ('red, blue', )
+    recwarn.clear()
+    assert len(Vocabulary.parse('door, double door; wall')) == 2
+    assert len(Vocabulary(['red|blue'])) == 1
+    assert not recwarn
+
+
+def test_telling_words_from_names():
+    with pytest.raises(ValueError, match=r"given as a list, \['cat', 'dog'\]"):
+        Vocabulary.of('red, blue')
 
 
 @pytest.mark.parametrize('palette, message', [
@@ -178,7 +212,7 @@ def test_class_files(tmp_path):
     expected = Vocabulary(['cat', 'dog|puppy', '猫科|café'])
     forms = {
         'a.txt': 'cat\ndog|puppy\n猫科|café\n\n',
-        'b.csv': 'id,name,synonyms\n0,cat,\n1,dog,dog|puppy\n2,猫科,café\n',
+        'b.csv': 'id,name,synonyms\n0,cat,Cat\n1,dog,dog|puppy\n2,猫科,café\n',
         'c.json': json.dumps(['cat', ['dog', 'puppy'], '猫科|café']),
         'd.json': json.dumps(dict(classes=['cat', 'dog|puppy', '猫科|café'],
                                   palette=[[1, 2, 3], [4, 5, 6], [7, 8, 9]],
@@ -228,4 +262,5 @@ def test_of_takes_what_stands_for_a_vocabulary(tmp_path):
     assert Vocabulary.of('pascal_voc_20') == Vocabulary.load('pascal_voc_20')
     path = tmp_path / 'words.txt'
     path.write_text('cat\ndog|puppy\n')
-    assert Vocabulary.of(str(path)) == words
+    assert Vocabulary.of(str(path)) == Vocabulary.of(path) == words
+    assert Vocabulary.of(name for name in ('cat', 'dog|puppy')) == words

@@ -8,9 +8,13 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs')
 ]
+# The drawn pictures have 96 pixels and stay as they are; a photo is reduced, because
+# attention grows with the square of the pixels. The label is scored at its own size.
+max_side = 384
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='PictureAsSeen'),
+    dict(type='LimitSize', max_side=max_side),
     dict(type='LoadWideAnnotations'),
     dict(type='PackSegInputs')
 ]
@@ -18,6 +22,7 @@ test_pipeline = [
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='PictureAsSeen'),
+    dict(type='LimitSize', max_side=max_side),
     dict(type='LoadWideAnnotations'),
     dict(type='TestTimeAug', transforms=[
         [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],

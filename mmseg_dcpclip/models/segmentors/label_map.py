@@ -9,6 +9,7 @@ from torch import Tensor
 from ..structures import Pairs
 from .views import Views, merge_views, resize, undo_augmentation
 
+MAX_VALUES = 2**26  # of maps at full size at once: 5 of a picture of 12 megapixels
 # Maps [B, K, h, w], images [B, 3, h', w'] and a size to maps [B, K, *size].
 Refinement = Callable[[Tensor, Tensor, Sequence[int]], Tensor]
 
@@ -43,7 +44,8 @@ def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
         image: Which image.
         meta: Metainfo of its data sample: size, padding and flip.
         activation: The head's, see ``CategoryHead``.
-        max_maps: Category maps held at full size at once.
+        max_maps: Category maps held at full size at once; of a large picture fewer,
+            ``MAX_VALUES`` in all.
         keep_maps: Also return the probabilities.
         refinement: What brings maps to their size in place of bilinear resizing, such
             as ``PAMR``.
@@ -61,7 +63,8 @@ def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
     kept = []
     best = logits.new_full(size, -torch.inf, dtype=torch.float32)
     best_id = torch.full_like(best, -1, dtype=torch.long)
-    for chunk, part in zip(categories.split(max_maps), own.split(max_maps, 1)):
+    most = max(1, min(max_maps, MAX_VALUES // max(1, size[0] * size[1])))
+    for chunk, part in zip(categories.split(most), own.split(most, 1)):
         maps = undo_augmentation(merge_views(part, views, activation), meta, views.size)
         maps = (resize(maps, size) if refinement is None
                 else refinement(maps[None], picture, size)[0])

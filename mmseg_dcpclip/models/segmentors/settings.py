@@ -26,7 +26,7 @@ class PredictSettings:
             the selected categories.
         return_features: Whether predictions carry ``patch_features``, the image's
             patch features in the joint space.
-        max_maps: Category maps held at full size at once.
+        max_maps: Category maps held at full size at once; fewer of a large picture.
         max_places: Pairs times patches that are decoded at once.
     """
     mode: str = 'whole'
