@@ -29,13 +29,15 @@ class ImageEncoder(Protocol):
     Attributes:
         joint_dims: D, width of ``cls`` and ``patch``.
         shallow_dims: Widths of the ``shallow`` maps, in order.
-        gives_attention: Whether it can give ``attention`` (A_CLIP).
+        gives_attention: Whether it can give ``attention`` (A_CLIP) and
+            ``mean_attention``.
     """
     joint_dims: int
     shallow_dims: tuple[int, ...]
     gives_attention: bool
 
-    def __call__(self, images: Tensor, with_attention: bool = False) -> CLIPFeatures:
+    def __call__(self, images: Tensor, with_attention: bool = False,
+                 with_mean_attention: bool = False) -> CLIPFeatures:
         """Encode normalised images [B, 3, H, W] of any size."""
 
 

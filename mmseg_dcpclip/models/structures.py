@@ -21,19 +21,24 @@ class CLIPFeatures:
         shallow: Maps of earlier blocks (F_v), each [B, W, rows, columns].
         attention: The last block's patch-to-patch attention averaged over heads
             (A_CLIP), [B, N, N] (query, key), or None where it was not asked for.
+        mean_attention: The same averaged over all blocks but the last, without
+            gradients, [B, N, N]; rows sum to less than 1, since [CLS] takes a share.
+            None where it was not asked for.
     """
     cls: Tensor
     patch: Tensor
     grid: tuple[int, int]
     shallow: tuple[Tensor, ...] = ()
     attention: Tensor | None = None
+    mean_attention: Tensor | None = None
 
     def __getitem__(self, images: slice) -> 'CLIPFeatures':
         """The features of some images."""
         return CLIPFeatures(
             self.cls[images], self.patch[images], self.grid,
             tuple(x[images] for x in self.shallow),
-            None if self.attention is None else self.attention[images])
+            *(None if x is None else x[images]
+              for x in (self.attention, self.mean_attention)))
 
     @property
     def patch_map(self) -> Tensor:

@@ -87,6 +87,28 @@ def test_shallow_maps_and_attention(toy_clip):
     assert features.patch_map.shape == (2, 24, 4, 4)
 
 
+def test_mean_attention_of_the_blocks_before_the_last(toy_clip):
+    clip, config, weights = toy_clip
+    backbone, _ = towers(config, weights)
+    images = torch.randn(3, 3, 24, 40)
+    features = backbone(images, with_mean_attention=True)
+    tokens = backbone._patches(images)
+    x = backbone._embed(tokens, tokens.shape[-2:])
+    expected = torch.zeros(3, 15, 15)
+    for block in clip.visual.transformer.resblocks[:2]:
+        normed = block.ln_1(x)
+        expected += block.attn(normed, normed, normed)[1][:, 1:, 1:] / 2
+        x = block(x)
+    torch.testing.assert_close(features.mean_attention, expected, atol=1e-5, rtol=1e-4)
+    assert not features.mean_attention.requires_grad and features.attention is None
+    # nothing else changes, and only who asks waits for it
+    plain = backbone(images, with_attention=True)
+    assert plain.mean_attention is None
+    torch.testing.assert_close(features.patch, plain.patch)
+    torch.testing.assert_close(features[1:].mean_attention, expected[1:], atol=1e-5,
+                               rtol=1e-4)
+
+
 @torch.no_grad()
 def test_value_path_is_the_last_block_without_attention(toy_clip):
     clip, config, weights = toy_clip

@@ -138,6 +138,8 @@ def test_what_does_not_fit_is_refused(toy_clip):
         CLIPConvNeXtBackbone(toy_clip[1], trainable='qv')
     with pytest.raises(ValueError, match='no attention'):
         backbone_of(toy_clip)(torch.randn(1, 3, 32, 32), with_attention=True)
+    with pytest.raises(ValueError, match='no attention'):
+        backbone_of(toy_clip)(torch.randn(1, 3, 32, 32), with_mean_attention=True)
 
 
 def test_real_architectures_build():

@@ -123,12 +123,14 @@ class CLIPConvNeXtBackbone(BaseModule):
                 depth = last if stage == 3 else stage + 1 + shared
         return depth, last + 2
 
-    def forward(self, images: Tensor, with_attention: bool = False) -> CLIPFeatures:
+    def forward(self, images: Tensor, with_attention: bool = False,
+                with_mean_attention: bool = False) -> CLIPFeatures:
         """Encode images.
 
         Args:
             images: Normalised RGB, [B, 3, H, W]; resized to multiples of 32 pixels.
             with_attention: Refused: there is none.
+            with_mean_attention: Refused, too.
 
         Returns:
             CLIPFeatures: On a grid of 32 pixels per patch.
@@ -136,7 +138,7 @@ class CLIPConvNeXtBackbone(BaseModule):
         Raises:
             ValueError: Attention is asked for.
         """
-        if with_attention:
+        if with_attention or with_mean_attention:
             raise ValueError('a ConvNeXt has no attention to give')
         own = spatial_size(images)
         size = tuple(max(1, round(n / STRIDE)) * STRIDE for n in own)

@@ -11,7 +11,11 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ..clip.checkpointing import run_block
-from ..clip.layers import resize_position_embedding, spatial_size
+from ..clip.layers import (
+    block_with_attention,
+    resize_position_embedding,
+    spatial_size,
+)
 from ..clip.loading import CLIPWeights, clip_config
 from ..clip.tower import CLIPTower
 from ..structures import CLIPFeatures
@@ -141,14 +145,16 @@ class CLIPVisionBackbone(CLIPTower):
                 table, (side, side))
         super().load_clip(replace(weights, visual=state))
 
-    def forward(self, images: Tensor, with_attention: bool = False
-                ) -> CLIPFeatures | tuple[Tensor, ...]:
+    def forward(self, images: Tensor, with_attention: bool = False,
+                with_mean_attention: bool = False) -> CLIPFeatures | tuple[Tensor, ...]:
         """Encode images.
 
         Args:
             images: Normalised RGB, [B, 3, H, W]; any size.
             with_attention: Also return the last block's attention (A_CLIP); not in
                 plain mode.
+            with_mean_attention: Also return the mean attention of the blocks before
+                it, which the fused kernel cannot give; not in plain mode.
 
         Returns:
             CLIPFeatures, or with ``plain`` a tuple of maps [B, W, h, w].
@@ -159,8 +165,16 @@ class CLIPVisionBackbone(CLIPTower):
         with_cp = self.with_cp and self.training
         maps: list[Tensor] = []
         last = max(self.out_indices) + 1 if self.plain else len(self.blocks) - 1
+        mean_attention: Tensor | None = None
         for i, block in enumerate(self.blocks[:last]):
-            x = run_block(block, x, with_cp=with_cp)
+            if with_mean_attention and not self.plain:
+                x, attention = run_block(block_with_attention, block, x,
+                                         with_cp=with_cp)
+                share = attention.detach()[:, 1:, 1:] / last
+                mean_attention = (share if mean_attention is None
+                                  else mean_attention + share)
+            else:
+                x = run_block(block, x, with_cp=with_cp)
             if i in self.out_indices:
                 maps.append(_token_map(x, grid))
         if self.plain:
@@ -177,7 +191,8 @@ class CLIPVisionBackbone(CLIPTower):
         return CLIPFeatures(
             cls=self._project(x[:, 0]), patch=self._project(patches), grid=grid,
             shallow=tuple(maps),
-            attention=None if attention is None else attention[:, 1:, 1:])
+            attention=None if attention is None else attention[:, 1:, 1:],
+            mean_attention=mean_attention)
 
     def _patches(self, images: Tensor) -> Tensor:
         """Resize if need be and embed patches, [B, W, h, w]."""
@@ -201,12 +216,7 @@ class CLIPVisionBackbone(CLIPTower):
     def _last_block(self, x: Tensor, with_attention: bool
                     ) -> tuple[Tensor, Tensor | None]:
         block = self.blocks[-1]
-        if not with_attention:
-            return block(x), None
-        normed = block.ln_1(x)
-        out, attention = block.attn(normed, normed, normed, need_weights=True)
-        x = x + block.ls_1(out)
-        return x + block.ls_2(block.mlp(block.ln_2(x))), attention
+        return block_with_attention(block, x) if with_attention else (block(x), None)
 
     def _value_tokens(self, x: Tensor) -> Tensor:
         """Patch tokens through the last block's value path, [B, N, W]."""
