@@ -19,8 +19,10 @@ from ..protocol import (
     CategoryHead,
     CategoryNeck,
     build_part,
+    check_attention,
     check_encoder,
     check_kind,
+    wanted_attention,
 )
 from ..structures import CLIPFeatures, Pairs, TextEmbeddings
 from ..tag_validation import TagValidation
@@ -123,11 +125,7 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
             self.backbone, len(self.text_encoder.templates)), 'neck')
         self.decode_head = build_part(decode_head, head_kind, head_kind.sizes(
             self.backbone, self.neck), 'decode_head')
-        if self.decode_head.with_attention and not self.backbone.gives_attention:
-            raise ValueError(
-                f'decode_head: {type(self.decode_head).__name__} needs attention, and '
-                f'{type(self.backbone).__name__} gives none: set '
-                'decode_head.fuse_attention=False')
+        check_attention(self.backbone, self.decode_head, self.selection)
         self.auxiliary_head = (None if auxiliary_head is None
                                else MODELS.build(auxiliary_head))
         self.ignore_index = ignore_index
@@ -204,11 +202,16 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
 
     # ---------------------------------------------------------------- network
 
-    def extract_feat(self, inputs: Tensor) -> CLIPFeatures:
-        """The image encoder's view of images [B, 3, H, W]."""
-        if self.decode_head.with_attention:
-            return self.backbone(inputs, with_attention=True)
-        return self.backbone(inputs)
+    def extract_feat(self, inputs: Tensor, selection: nn.Module | None = None
+                     ) -> CLIPFeatures:
+        """The image encoder's view of images, with what head and selection need.
+
+        Args:
+            inputs: [B, 3, H, W].
+            selection: In place of the model's own.
+        """
+        selection = self.selection if selection is None else selection
+        return self.backbone(inputs, **wanted_attention(self.decode_head, selection))
 
     def select(self, features: CLIPFeatures, text: TextEmbeddings,
                selection: nn.Module | None = None) -> Tensor:
@@ -248,7 +251,7 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
             selection: In place of the model's own.
         """
         text = self.text_embeddings() if text is None else text
-        features = self.extract_feat(inputs)
+        features = self.extract_feat(inputs, selection)
         pairs = Pairs.from_mask(self.select(features, text, selection))
         return self.decode(features, text, pairs), pairs, features
 
@@ -300,7 +303,7 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
         """Losses of images of one size."""
         labels = stack_labels(images, data_samples)
         present = categories_in(labels, len(self.vocabulary), self.ignore_index)
-        features = self.extract_feat(images)
+        features = self.extract_feat(images, selection)
         selected = self.select(features, text, selection)
         joined = selected | present if self.join_ground_truth else selected
         pairs = Pairs.from_mask(joined)
