@@ -17,7 +17,7 @@ from toys import (
 
 from mmseg_dcpclip import Vocabulary
 from mmseg_dcpclip.models import TagValidation, validate_tags
-from mmseg_dcpclip.models import selection as selection_module
+from mmseg_dcpclip.models.selection import dynamic as selection_module
 from mmseg_dcpclip.models.segmentors import dcpclip as dcpclip_module
 from mmseg_dcpclip.models.segmentors.samples import categories_in
 from mmseg_dcpclip.models.segmentors.views import window_boxes

@@ -25,12 +25,12 @@ from ..protocol import (
     wanted_attention,
 )
 from ..structures import CLIPFeatures, Pairs, TextEmbeddings
-from ..tag_validation import TagValidation
 from ..text_encoders.text_bank import TextBank
 from ..weights import AllWeightsMixin
 from .decoding import decode_pairs
 from .label_map import make_label_map
 from .samples import categories_in, group_by_words, stack_labels
+from .second_look import SecondLookMixin
 from .settings import PredictSettings
 from .views import (
     Images,
@@ -39,12 +39,11 @@ from .views import (
     make_views,
     resize,
     take,
-    undo_augmentation,
 )
 
 
 @MODELS.register_module()
-class DCPCLIP(AllWeightsMixin, BaseSegmentor):
+class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
     """Open-vocabulary segmentation from coarse to fine (arXiv 2603.13951).
 
     Image and words are encoded by CLIP, a few categories per image are selected
@@ -134,10 +133,8 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
         self.train_cfg = train_cfg
         self.text_bank = TextBank(**(text_bank or {}))
         self.set_vocabulary(vocabulary)
-        self.tag_validation: TagValidation | None = None
-        if tag_validation is not None:
-            self.tag_validation = MODELS.build(
-                {'type': 'TagValidation', 'seen': self.vocabulary, **tag_validation})
+        self.tag_validation = None if tag_validation is None else MODELS.build(
+            {'type': 'TagValidation', 'seen': self.vocabulary, **tag_validation})
 
     @property
     def test_cfg(self) -> Mapping[str, Any]:
@@ -336,7 +333,8 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
             list[SegDataSample]: With ``pred_sem_seg`` (category ids, int64 [1, h, w]
             at ``ori_shape``), the metainfo ``selected_categories`` (ids), and what
             ``test_cfg`` asks for: ``seg_logits``, one map per selected category in
-            their order, and ``patch_features`` [D, rows, columns].
+            their order, ``patch_features`` [D, rows, columns], and the
+            ``encoder_input`` they are of.
         """
         if data_samples is None:
             data_samples = [SegDataSample() for _ in range(len(inputs))]
@@ -352,10 +350,7 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
         logits, pairs, features = self.encode_decode(views.images)
         for i, sample in enumerate(data_samples):
             self.write_prediction(sample, logits, pairs, views, i)
-            if self.tag_validation is not None or self.settings.return_features:
-                feats = self._whole_features(images, features, views, i)
-                feats = undo_augmentation(feats, sample.metainfo, views.size)
-                self._look_again(sample, feats)
+            self.look_again(sample, images, features, views, i)
 
     def write_prediction(self, sample: SegDataSample, logits: Tensor, pairs: Pairs,
                          views: Views, image: int) -> None:
@@ -377,21 +372,3 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
                                  names_digest=self.vocabulary.names_digest))
         if found.maps is not None:
             sample.seg_logits = PixelData(data=found.maps)
-
-    def _look_again(self, sample: SegDataSample, feats: Tensor) -> None:
-        """Tag validation (Eq. 17) of a prediction with patch features [D, h, w]."""
-        if self.settings.return_features:
-            sample.patch_features = PixelData(data=feats)
-        if self.tag_validation is not None:
-            seg_map = self.tag_validation(
-                sample.pred_sem_seg.data[0], feats, self.text_embeddings().mean,
-                self.vocabulary)
-            sample.pred_sem_seg = PixelData(data=seg_map[None])
-
-    def _whole_features(self, images: Tensor, features: CLIPFeatures, views: Views,
-                        image: int) -> Tensor:
-        """Patch features of the whole image, [D, h, w]."""
-        if views.slide and not views.with_whole:
-            whole = resize(images[image:image + 1], views.images.shape[-2:])
-            return self.backbone(whole).patch_map[0]
-        return features.patch_map[(image + 1) * views.per_image - 1]
