@@ -177,6 +177,36 @@ def check_encoder(backbone: nn.Module) -> None:
             'mmseg_dcpclip.models.protocol.ImageEncoder')
 
 
+def wanted_attention(head: CategoryHead, selection: nn.Module) -> dict[str, bool]:
+    """Which attention an image encoder is asked for: its arguments.
+
+    Args:
+        head: The head; its ``with_attention`` says.
+        selection: The selection; its ``with_mean_attention``, if it has one.
+    """
+    wanted = dict(with_attention=head.with_attention,
+                  with_mean_attention=getattr(selection, 'with_mean_attention', False))
+    return {name: True for name, value in wanted.items() if value}
+
+
+def check_attention(backbone: ImageEncoder, head: CategoryHead, selection: nn.Module
+                    ) -> None:
+    """Refuse a head or selection that needs attention of a backbone without.
+
+    Raises:
+        ValueError: Names both and the remedy.
+    """
+    wanted = () if backbone.gives_attention else wanted_attention(head, selection)
+    for argument in wanted:
+        part, remedy = {
+            'with_attention': (head, 'decode_head.fuse_attention=False'),
+            'with_mean_attention': (selection, "selection.form to another than 'purify'"),
+        }[argument]
+        raise ValueError(
+            f'{"decode_head" if part is head else "selection"}: {type(part).__name__} '
+            f'needs attention, and {type(backbone).__name__} gives none: set {remedy}')
+
+
 def build_part(config: Mapping, kind: type[Part], sizes: Mapping[str, Any], place: str
                ) -> Part:
     """Build a neck or head with the sizes that the other parts decide.

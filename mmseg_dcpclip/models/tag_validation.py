@@ -1,5 +1,6 @@
 """Tag validation (Sec. III-D, Eq. 17): a second look at unseen categories."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -8,43 +9,23 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ..vocabulary import Vocabulary, Words
+from .regions import region_features
 
 
-def region_features(seg_map: Tensor, feats: Tensor, categories: Tensor) -> Tensor:
-    """Mean feature of each category's region.
-
-    A pixel carries the feature of the cell it lies in, so that a region smaller than
-    a cell still counts.
-
-    Args:
-        seg_map: Category ids, int64 [H, W].
-        feats: Feature map, [D, h, w].
-        categories: Ids that occur in the map, sorted, [K].
-
-    Returns:
-        Tensor: float32 [K, D].
-    """
-    (height, width), (rows, columns) = seg_map.shape, feats.shape[1:]
-    y = torch.arange(height, device=seg_map.device) * rows // height
-    x = torch.arange(width, device=seg_map.device) * columns // width
-    cell = y[:, None] * columns + x[None, :]
-    region = torch.searchsorted(categories, seg_map.flatten())
-    region = region.clamp(max=len(categories) - 1)
-    inside = categories[region] == seg_map.flatten()
-    index = (region * rows * columns + cell.flatten())[inside]
-    counts = torch.bincount(index, minlength=len(categories) * rows * columns)
-    counts = counts.view(len(categories), -1).to(torch.float32)
-    return counts @ feats.flatten(1).float().T / counts.sum(1, keepdim=True)
+# Features of regions, float [K, D], from a map and the K ids of its categories.
+RegionEncoder = Callable[[Tensor, Tensor], Tensor]
 
 
 def validate_tags(seg_map: Tensor, feats: Tensor, text: Tensor, seen: Tensor, *,
-                  top_k: int, ignore_index: int | None = None) -> Tensor:
+                  top_k: int, ignore_index: int | None = None,
+                  candidates: str = 'all', encode: RegionEncoder | None = None
+                  ) -> Tensor:
     """Give regions of unseen categories a better category where they need one.
 
-    The features of each predicted category's region are averaged and compared with
-    all embeddings. An unseen category that is not among the ``top_k`` most similar
-    ones is replaced by the most similar one; seen categories stay (Eq. 17). All
-    regions are judged by the map that comes in.
+    The feature of each predicted category's region is compared with all embeddings. An
+    unseen category that is not among the ``top_k`` most similar ones is replaced by the
+    most similar candidate; seen categories stay (Eq. 17). All regions are judged by the
+    map that comes in.
 
     Args:
         seg_map: Predicted category ids, int64 [H, W].
@@ -53,15 +34,19 @@ def validate_tags(seg_map: Tensor, feats: Tensor, text: Tensor, seen: Tensor, *,
         seen: Which categories were trained on, bool [C].
         top_k: k of Eq. 17, at least 1.
         ignore_index: An id in the map that is no category and stays.
+        candidates: What a region may become: one of ``'all'`` categories (the paper),
+            or of those in the ``'map'``.
+        encode: Makes features of regions, such as ``CLIPVisionBackbone.region_cls`` of
+            a picture. None: the mean of ``feats``, see ``region_features``.
 
     Returns:
         Tensor: New map, int64 [H, W].
 
     Raises:
-        ValueError: ``top_k`` below 1, or an id without an embedding.
+        ValueError: ``top_k`` below 1, unknown candidates, or an id without an
+            embedding.
     """
-    if top_k < 1:
-        raise ValueError(f'top_k must be at least 1, got {top_k}')
+    check_settings(top_k, candidates)
     present = seg_map.unique()
     if ignore_index is not None:
         present = present[present != ignore_index]
@@ -72,13 +57,17 @@ def validate_tags(seg_map: Tensor, feats: Tensor, text: Tensor, seen: Tensor, *,
     unseen = present[~seen[present]]
     if not len(unseen):
         return seg_map.clone()
-    pooled = F.normalize(region_features(seg_map, feats, unseen), dim=-1)
+    pooled = (region_features(seg_map, feats, unseen) if encode is None
+              else encode(seg_map, unseen))
     text = text.float()
-    scores = pooled @ text.T / text.norm(dim=-1)  # [K, C]; no second [C, D]
+    scores = F.normalize(pooled.float(), dim=-1) @ text.T
+    scores = scores / text.norm(dim=-1)  # [K, C]; no second [C, D]
     own = scores.gather(1, unseen[:, None])
     rank = (scores > own).sum(1)  # 0 is the most similar
+    best = (scores.argmax(1) if candidates == 'all'
+            else present[scores[:, present].argmax(1)])
     # Eq. 17, by region; what is seen or ignored is not among them
-    renamed = torch.where(rank < top_k, unseen, scores.argmax(1))
+    renamed = torch.where(rank < top_k, unseen, best)
     result = seg_map.clone()
     for old, new in zip(unseen.tolist(), renamed.tolist()):
         if old != new:
@@ -86,9 +75,23 @@ def validate_tags(seg_map: Tensor, feats: Tensor, text: Tensor, seen: Tensor, *,
     return result
 
 
+def check_settings(top_k: int, candidates: str) -> None:
+    """Refuse settings that mean nothing.
+
+    Raises:
+        ValueError: ``top_k`` below 1, or unknown candidates.
+    """
+    if top_k < 1:
+        raise ValueError(f'top_k must be at least 1, got {top_k}')
+    if candidates not in ('all', 'map'):
+        raise ValueError(f"candidates must be 'all' or 'map', got {candidates!r}")
+
+
 @lru_cache(maxsize=8)
-def seen_mask(vocabulary: Vocabulary, seen: Vocabulary, match: str) -> Tensor:
+def seen_mask(vocabulary: Vocabulary, seen: Vocabulary | None, match: str) -> Tensor:
     """``Vocabulary.seen`` as bool [C]; names are compared once, not per image."""
+    if seen is None:
+        return torch.zeros(len(vocabulary), dtype=torch.bool)
     return torch.from_numpy(vocabulary.seen(seen, match=match))
 
 
@@ -97,23 +100,39 @@ class TagValidation:
     """``validate_tags`` with its settings, for the segmentor.
 
     A second look of your own is a registered class with this ``__call__``; name it as
-    ``tag_validation=dict(type=...)``. ``DCPCLIP`` hands it ``seen``.
+    ``tag_validation=dict(type=...)``. ``DCPCLIP`` hands it ``seen``, and ``encode`` if
+    its ``region`` is ``'cls'``.
 
     Args:
         seen: The training vocabulary: a ``Vocabulary``, its name or path, or a
-            list of names.
+            list of names. ``[]``: every category is unseen, as without training.
         top_k: k of Eq. 17.
         match: How names are compared: ``'name'`` (equal in lower case) or
             ``'concept'``, see ``Vocabulary.seen``.
+        region: A region's feature: ``'mean'``, that of CLIP's patch features; or
+            ``'cls'``, CLIP's [CLS] that attends to the region's patches only, for which
+            the picture goes through the encoder once more.
+        candidates: What a region may become: one of ``'all'`` categories (the paper),
+            or of those in the ``'map'``.
+
+    Attributes:
+        seen: The training vocabulary, or None where nothing was seen.
+
+    Raises:
+        ValueError: ``top_k`` below 1, or an unknown word.
     """
 
-    def __init__(self, seen: Words, top_k: int = 5,
-                 match: str = 'name') -> None:
-        if top_k < 1:
-            raise ValueError(f'top_k must be at least 1, got {top_k}')
-        self.seen = Vocabulary.of(seen)
+    def __init__(self, seen: Words, top_k: int = 5, match: str = 'name',
+                 region: str = 'mean', candidates: str = 'all') -> None:
+        check_settings(top_k, candidates)
+        if region not in ('mean', 'cls'):
+            raise ValueError(f"region must be 'mean' or 'cls', got {region!r}")
+        nothing = isinstance(seen, (list, tuple)) and not seen
+        self.seen = None if nothing else Vocabulary.of(seen)
         self.top_k = top_k
         self.match = match
+        self.region = region
+        self.candidates = candidates
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TagValidation):
@@ -121,11 +140,11 @@ class TagValidation:
         return type(self) is type(other) and vars(self) == vars(other)
 
     def __repr__(self) -> str:
-        return (f'{type(self).__name__}(seen={self.seen!r}, top_k={self.top_k}, '
-                f'match={self.match!r})')
+        settings = ', '.join(f'{k}={v!r}' for k, v in vars(self).items())
+        return f'{type(self).__name__}({settings})'
 
     def __call__(self, seg_map: Tensor, feats: Tensor, text: Tensor,
-                 vocabulary: Vocabulary) -> Tensor:
+                 vocabulary: Vocabulary, encode: RegionEncoder | None = None) -> Tensor:
         """Validate one map, see ``validate_tags``.
 
         Args:
@@ -133,7 +152,9 @@ class TagValidation:
             feats: CLIP's patch features in the joint space, [D, h, w].
             text: Embeddings of all categories, [C, D].
             vocabulary: Their words.
+            encode: As there, with ``region='cls'``.
         """
         seen = seen_mask(vocabulary, self.seen, self.match)
         return validate_tags(seg_map, feats, text, seen.to(seg_map.device),
-                             top_k=self.top_k)
+                             top_k=self.top_k, candidates=self.candidates,
+                             encode=encode)

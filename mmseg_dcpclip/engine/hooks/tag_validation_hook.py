@@ -7,6 +7,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS, MODELS
 
+from ...models.segmentors.second_look import check_second_look
 from ...models.tag_validation import TagValidation
 from ...vocabulary import Vocabulary, Words
 from .vocabulary_hook import bare_model
@@ -25,20 +26,21 @@ class TagValidationHook(Hook):
     Args:
         seen: The training vocabulary: a name or path for ``Vocabulary.load``, or
             a list of names. None: the model's vocabulary when the hook is built into
-            the run, which is the config's.
+            the run, which is the config's. ``[]``: every category is unseen.
         top_k: k of Eq. 17.
-        match: ``'name'`` or ``'concept'``, see ``Vocabulary.seen``.
+        **settings: Of ``TagValidation``: ``match``, ``region`` and ``candidates``.
 
     Raises:
-        ValueError: The model has other settings of its own.
+        ValueError: The model has other settings of its own, or its encoder cannot do
+            what these ask for.
     """
 
-    def __init__(self, seen: Words | None = None, top_k: int = 5, match: str = 'name'
+    def __init__(self, seen: Words | None = None, top_k: int = 5, **settings: Any
                  ) -> None:
         self.validation: TagValidation | None = None
         self.seen = seen
         self.top_k = top_k
-        self.match = match
+        self.settings = settings
         self._own: Any = None  # the model's
 
     def make_validation(self, vocabulary: Vocabulary) -> TagValidation:
@@ -49,12 +51,13 @@ class TagValidationHook(Hook):
         """
         return MODELS.build(dict(
             type='TagValidation', seen=vocabulary if self.seen is None else self.seen,
-            top_k=self.top_k, match=self.match))
+            top_k=self.top_k, **self.settings))
 
     def before_run(self, runner: Runner) -> None:
         """Settle the seen categories before any loop changes the vocabulary."""
         model = bare_model(runner)
         self.validation = self.make_validation(model.vocabulary)
+        check_second_look(self.validation, model.backbone)
         if model.tag_validation is None:
             print_log(
                 'TagValidationHook: tags are validated in val and test only; '

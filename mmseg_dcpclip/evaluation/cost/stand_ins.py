@@ -69,6 +69,11 @@ class FixedSelection(nn.Module):
         self.count = count
         self.mask: Tensor | None = None
 
+    @property
+    def with_mean_attention(self) -> bool:
+        """bool: Whether the selection needs it."""
+        return getattr(self.selection, 'with_mean_attention', False)
+
     @torch.no_grad()
     def forward(self, features: CLIPFeatures, text: TextEmbeddings, logit_scale: float
                 ) -> Tensor:

@@ -8,7 +8,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ...models import DCPCLIP
-from ...models.tag_validation import TagValidation, seen_mask, validate_tags
+from ...models.segmentors.second_look import region_encoder
+from ...models.tag_validation import (
+    RegionEncoder,
+    TagValidation,
+    seen_mask,
+    validate_tags,
+)
 from ..scores import count_pixels, summarize
 from .pictures import ignore_index_of, labelled_pictures, main_value
 
@@ -55,13 +61,25 @@ def bare_predictions(model: DCPCLIP) -> Iterator[None]:
         model.test_cfg, model.tag_validation = own
 
 
+def once(encode: RegionEncoder | None) -> RegionEncoder | None:
+    """Let the regions of one map be encoded once, whatever k asks for them."""
+    kept: list[Tensor] = []
+
+    def encode_once(seg_map: Tensor, categories: Tensor) -> Tensor:
+        if not kept:
+            kept.append(encode(seg_map, categories))
+        return kept[0]
+
+    return None if encode is None else encode_once
+
+
 @torch.no_grad()
 def tag_rows(model: DCPCLIP, loader: DataLoader, top_ks: Sequence[int],
              pictures: int | None = None) -> list[dict]:
     """Regions and scores for each k.
 
-    The model runs once per picture. Which categories were seen, its own tag validation
-    says.
+    The model runs once per picture. Which categories were seen, what a region's feature
+    is and what it may become, its own tag validation says.
 
     Args:
         model: With the words of the test set and a tag validation.
@@ -76,7 +94,8 @@ def tag_rows(model: DCPCLIP, loader: DataLoader, top_ks: Sequence[int],
         percent by the GT-present rule.
 
     Raises:
-        ValueError: The model has no tag validation, or no picture has a label.
+        ValueError: The model has no tag validation, a k below 1, or no picture has a
+            label.
     """
     own = model.tag_validation
     if not isinstance(own, TagValidation):
@@ -97,9 +116,11 @@ def tag_rows(model: DCPCLIP, loader: DataLoader, top_ks: Sequence[int],
             old, feats = result.pred_sem_seg.data[0], result.patch_features.data
             categories = [c for c in old.unique().tolist() if not seen[c]]
             regions += len(categories)
+            encode = once(region_encoder(own, model.backbone, result.encoder_input.data))
             for k in ks:
-                new = old if k is None else validate_tags(old, feats, text, seen,
-                                                          top_k=k)
+                new = old if k is None else validate_tags(
+                    old, feats, text, seen, top_k=k, candidates=own.candidates,
+                    encode=encode)
                 pixels[k] += count_pixels(new, label, len(words), ignored)
                 renamed[k] += region_rights(old, new, label, categories, ignored)
     rows = []

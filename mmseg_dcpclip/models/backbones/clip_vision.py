@@ -20,7 +20,9 @@ from ..clip.layers import (
 from ..clip.loading import CLIPWeights, clip_config
 from ..clip.proxy import ProxyAffinity
 from ..clip.readouts import ReadOut
+from ..clip.region_cls import region_class_tokens
 from ..clip.tower import CLIPTower
+from ..regions import region_patches
 from ..structures import CLIPFeatures
 
 # Parameters that precede the blocks.
@@ -204,6 +206,23 @@ class CLIPVisionBackbone(CLIPTower):
             shallow=tuple(maps),
             attention=None if attention is None else attention[:, 1:, 1:],
             mean_attention=mean_attention)
+
+    def region_cls(self, image: Tensor, seg_map: Tensor, categories: Tensor) -> Tensor:
+        """[CLS] that sees one region alone, see ``region_class_tokens``.
+
+        Args:
+            image: Normalised RGB, [1, 3, H, W].
+            seg_map: Category ids of the same picture, int64 [h, w], of any size.
+            categories: Ids that occur in the map, sorted, [K].
+
+        Returns:
+            Tensor: [K, D].
+        """
+        x = self._patches(image)
+        grid = spatial_size(x)
+        regions = region_patches(seg_map, categories, grid)[None]
+        x = region_class_tokens(self.blocks, self._embed(x, grid), regions)
+        return self._project(x)[0]
 
     def _patches(self, images: Tensor) -> Tensor:
         """Resize if need be and embed patches, [B, W, h, w]."""

@@ -19,16 +19,18 @@ from ..protocol import (
     CategoryHead,
     CategoryNeck,
     build_part,
+    check_attention,
     check_encoder,
     check_kind,
+    wanted_attention,
 )
 from ..structures import CLIPFeatures, Pairs, TextEmbeddings
-from ..tag_validation import TagValidation
 from ..text_encoders.text_bank import TextBank
 from ..weights import AllWeightsMixin
 from .decoding import decode_pairs
 from .label_map import make_label_map
 from .samples import categories_in, group_by_words, stack_labels
+from .second_look import SecondLookMixin
 from .settings import PredictSettings
 from .views import (
     Images,
@@ -38,12 +40,11 @@ from .views import (
     resize,
     shared_pairs,
     take,
-    undo_augmentation,
 )
 
 
 @MODELS.register_module()
-class DCPCLIP(AllWeightsMixin, BaseSegmentor):
+class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
     """Open-vocabulary segmentation from coarse to fine (arXiv 2603.13951).
 
     Image and words are encoded by CLIP, a few categories per image are selected
@@ -127,11 +128,7 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
             self.backbone, len(self.text_encoder.templates)), 'neck')
         self.decode_head = build_part(decode_head, head_kind, head_kind.sizes(
             self.backbone, self.neck), 'decode_head')
-        if self.decode_head.with_attention and not self.backbone.gives_attention:
-            raise ValueError(
-                f'decode_head: {type(self.decode_head).__name__} needs attention, and '
-                f'{type(self.backbone).__name__} gives none: set '
-                'decode_head.fuse_attention=False')
+        check_attention(self.backbone, self.decode_head, self.selection)
         self.auxiliary_head = (None if auxiliary_head is None
                                else MODELS.build(auxiliary_head))
         self.ignore_index = ignore_index
@@ -142,10 +139,8 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
                            else MODELS.build({'type': 'PAMR', **refinement}))
         self.text_bank = TextBank(**(text_bank or {}))
         self.set_vocabulary(vocabulary)
-        self.tag_validation: TagValidation | None = None
-        if tag_validation is not None:
-            self.tag_validation = MODELS.build(
-                {'type': 'TagValidation', 'seen': self.vocabulary, **tag_validation})
+        self.tag_validation = None if tag_validation is None else MODELS.build(
+            {'type': 'TagValidation', 'seen': self.vocabulary, **tag_validation})
 
     @property
     def test_cfg(self) -> Mapping[str, Any]:
@@ -202,11 +197,16 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
 
     # ---------------------------------------------------------------- network
 
-    def extract_feat(self, inputs: Tensor) -> CLIPFeatures:
-        """The image encoder's view of images [B, 3, H, W]."""
-        if self.decode_head.with_attention:
-            return self.backbone(inputs, with_attention=True)
-        return self.backbone(inputs)
+    def extract_feat(self, inputs: Tensor, selection: nn.Module | None = None
+                     ) -> CLIPFeatures:
+        """The image encoder's view of images, with what head and selection need.
+
+        Args:
+            inputs: [B, 3, H, W].
+            selection: In place of the model's own.
+        """
+        selection = self.selection if selection is None else selection
+        return self.backbone(inputs, **wanted_attention(self.decode_head, selection))
 
     def select(self, features: CLIPFeatures, text: TextEmbeddings,
                selection: nn.Module | None = None) -> Tensor:
@@ -247,7 +247,7 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
             views: So many images after each other are views of one, with one selection.
         """
         text = self.text_embeddings() if text is None else text
-        features = self.extract_feat(inputs)
+        features = self.extract_feat(inputs, selection)
         pairs = shared_pairs(self.select(features, text, selection), views)
         return self.decode(features, text, pairs), pairs, features
 
@@ -299,7 +299,7 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
         """Losses of images of one size."""
         labels = stack_labels(images, data_samples)
         present = categories_in(labels, len(self.vocabulary), self.ignore_index)
-        features = self.extract_feat(images)
+        features = self.extract_feat(images, selection)
         selected = self.select(features, text, selection)
         joined = selected | present if self.join_ground_truth else selected
         pairs = Pairs.from_mask(joined)
@@ -332,7 +332,8 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
             list[SegDataSample]: With ``pred_sem_seg`` (category ids, int64 [1, h, w]
             at ``ori_shape``), the metainfo ``selected_categories`` (ids), and what
             ``test_cfg`` asks for: ``seg_logits``, the probabilities of the selected
-            categories in their order, and ``patch_features`` [D, rows, columns].
+            categories in their order, ``patch_features`` [D, rows, columns], and the
+            ``encoder_input`` they are of.
         """
         if data_samples is None:
             data_samples = [SegDataSample() for _ in range(len(inputs))]
@@ -349,10 +350,7 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
             views.images, views=views.per_image)
         for i, sample in enumerate(data_samples):
             self.write_prediction(sample, logits, pairs, views, i)
-            if self.tag_validation is not None or self.settings.return_features:
-                feats = self._whole_features(images, features, views, i)
-                feats = undo_augmentation(feats, sample.metainfo, views.size)
-                self._look_again(sample, feats)
+            self.look_again(sample, images, features, views, i)
 
     def write_prediction(self, sample: SegDataSample, logits: Tensor, pairs: Pairs,
                          views: Views, image: int) -> None:
@@ -376,21 +374,3 @@ class DCPCLIP(AllWeightsMixin, BaseSegmentor):
                                  names_digest=self.vocabulary.names_digest))
         if found.maps is not None:
             sample.seg_logits = PixelData(data=found.maps)
-
-    def _look_again(self, sample: SegDataSample, feats: Tensor) -> None:
-        """Tag validation (Eq. 17) of a prediction with patch features [D, h, w]."""
-        if self.settings.return_features:
-            sample.patch_features = PixelData(data=feats)
-        if self.tag_validation is not None:
-            seg_map = self.tag_validation(
-                sample.pred_sem_seg.data[0], feats, self.text_embeddings().mean,
-                self.vocabulary)
-            sample.pred_sem_seg = PixelData(data=seg_map[None])
-
-    def _whole_features(self, images: Tensor, features: CLIPFeatures, views: Views,
-                        image: int) -> Tensor:
-        """Patch features of the whole image, [D, h, w]."""
-        if views.slide and not views.with_whole:
-            whole = resize(images[image:image + 1], views.images.shape[-2:])
-            return self.backbone(whole).patch_map[0]
-        return features.patch_map[(image + 1) * views.per_image - 1]

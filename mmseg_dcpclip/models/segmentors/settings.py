@@ -25,7 +25,8 @@ class PredictSettings:
         return_logits: Whether predictions carry ``seg_logits``, the probabilities of
             the selected categories.
         return_features: Whether predictions carry ``patch_features``, the image's
-            patch features in the joint space.
+            patch features in the joint space, and ``encoder_input``, the image as the
+            encoder saw it as a whole, without padding and flips.
         max_maps: Category maps held at full size at once; fewer of a large picture.
         max_places: Pairs times patches that are decoded at once.
     """

@@ -79,11 +79,10 @@ class OVSegTTAModel(BaseTTAModel):
         first = samples[0]
         seg_map = ids[merged.argmax(0)]
         if model.tag_validation is not None:
-            seg_map = model.tag_validation(
-                seg_map, first.patch_features.data, model.text_embeddings().mean,
-                model.vocabulary)
+            seg_map = model.validate(seg_map, first.patch_features.data,
+                                     first.encoder_input.data)
         first.pred_sem_seg = PixelData(data=seg_map[None])
         first.set_metainfo(dict(selected_categories=ids.tolist()))
-        for name in ('seg_logits', 'patch_features'):  # of one form only
+        for name in ('seg_logits', 'patch_features', 'encoder_input'):  # of one form
             delattr(first, name)
         return first

@@ -1,0 +1,52 @@
+"""Selection by the patches' votes (ERR-Seg, arXiv 2501.17642)."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..structures import first_equal
+from .scores import BLOCK, MAX_SCORES, chunk_of, top_of_patches
+
+VOTES = (100, 10, 1)  # in hundredths: whole numbers add up the same in any order
+
+
+def select_by_votes(patch: Tensor, text: Tensor, *, num_kept: int,
+                    first: Tensor | None = None, votes: Sequence[int] = VOTES,
+                    max_scores: int = MAX_SCORES, block: int = BLOCK) -> Tensor:
+    """Select a fixed number of words by votes (ERR-Seg, arXiv 2501.17642).
+
+    The three most similar words of each patch get 1, 0.1 and 0.01 votes of it, and the
+    words with most votes stay. There is no image score and no threshold. Of equal words
+    only the first takes part, and of words with as many votes the lowest ids stay.
+
+    Args:
+        patch: F_patch, [B, N, D]; need not have unit length.
+        text: E_t averaged over templates, [C, D].
+        num_kept: K, at least 1.
+        first: What ``first_equal`` gives for ``text``; None: it is looked for here.
+        votes: What a patch gives its most similar words, best first.
+        max_scores: Scores of patches and categories held at once; changes no result.
+        block: Categories whose maximum is taken at once; changes no result.
+
+    Returns:
+        Tensor: bool [B, C], min(K, C) of each image.
+
+    Raises:
+        ValueError: K below 1.
+    """
+    if num_kept < 1:
+        raise ValueError(f'num_kept must be at least 1, got {num_kept}')
+    own = torch.arange(len(text), device=text.device)
+    repeated = (first_equal(text) if first is None else first) != own
+    patch = F.normalize(patch.float(), dim=-1)
+    best, there = top_of_patches(patch, text, repeated, min(len(votes), len(text)),
+                                 chunk_of(patch, max_scores, block), block)
+    given = torch.tensor(votes, device=text.device)[:best.shape[-1]] * there
+    counts = given.new_zeros(len(patch), len(text))
+    counts.scatter_add_(1, best.flatten(1), given.flatten(1))
+    # No two keys are equal, so topk has no choice; repeats come last.
+    keys = (counts + 1).masked_fill(repeated, 0) * len(text) - own
+    kept = keys.topk(min(num_kept, len(text)), 1).indices
+    return torch.zeros_like(keys, dtype=torch.bool).scatter_(1, kept, True)
