@@ -64,7 +64,8 @@ def test_the_wheel_holds_one_package(installed):
 
 
 def test_every_config_of_the_wheel_has_a_name_of_its_own():
-    names = [p.name for p in (ROOT / 'configs').rglob('*.py') if '_base_' not in p.parts]
+    names = [p.name for p in (ROOT / 'configs').rglob('*.py')
+             if '_base_' not in p.parts]
     assert len(names) == len(set(names))  # mim refuses others
 
 

@@ -200,7 +200,8 @@ def check_attention(backbone: ImageEncoder, head: CategoryHead, selection: nn.Mo
     for argument in wanted:
         part, remedy = {
             'with_attention': (head, 'decode_head.fuse_attention=False'),
-            'with_mean_attention': (selection, "selection.form to another than 'purify'"),
+            'with_mean_attention': (selection,
+                                    "selection.form to another than 'purify'"),
         }[argument]
         raise ValueError(
             f'{"decode_head" if part is head else "selection"}: {type(part).__name__} '

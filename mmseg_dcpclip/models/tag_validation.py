@@ -11,7 +11,6 @@ from torch import Tensor
 from ..vocabulary import Vocabulary, Words
 from .regions import region_features
 
-
 # Features of regions, float [K, D], from a map and the K ids of its categories.
 RegionEncoder = Callable[[Tensor, Tensor], Tensor]
 

@@ -19,9 +19,9 @@ from mmseg_dcpclip import Vocabulary
 from mmseg_dcpclip.models import TagValidation, validate_tags
 from mmseg_dcpclip.models.clip import tower as tower_module
 from mmseg_dcpclip.models.segmentors import label_map
-from mmseg_dcpclip.models.selection import dynamic as selection_module
 from mmseg_dcpclip.models.segmentors.samples import categories_in
 from mmseg_dcpclip.models.segmentors.views import window_boxes
+from mmseg_dcpclip.models.selection import dynamic as selection_module
 from mmseg_dcpclip.models.structures import Pairs
 
 

@@ -116,7 +116,8 @@ def tag_rows(model: DCPCLIP, loader: DataLoader, top_ks: Sequence[int],
             old, feats = result.pred_sem_seg.data[0], result.patch_features.data
             categories = [c for c in old.unique().tolist() if not seen[c]]
             regions += len(categories)
-            encode = once(region_encoder(own, model.backbone, result.encoder_input.data))
+            encode = once(region_encoder(
+                own, model.backbone, result.encoder_input.data))
             for k in ks:
                 new = old if k is None else validate_tags(
                     old, feats, text, seen, top_k=k, candidates=own.candidates,

@@ -134,22 +134,6 @@ def block_with_attention(block: Any, x: Tensor) -> tuple[Tensor, Tensor]:
     return x + block.ls_2(block.mlp(block.ln_2(x))), attention
 
 
-def block_with_attention(block: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Run a block of open_clip whose attention is wanted, too.
-
-    Args:
-        block: Its attention is a ``CLIPAttention``.
-        x: Tokens [B, L, dims].
-
-    Returns:
-        tuple: Tokens [B, L, dims], and attention averaged over heads [B, L, L].
-    """
-    normed = block.ln_1(x)
-    out, attention = block.attn(normed, normed, normed, need_weights=True)
-    x = x + block.ls_1(out)
-    return x + block.ls_2(block.mlp(block.ln_2(x))), attention
-
-
 def split_attention(transformer: Any) -> None:
     """Give every block of an open_clip transformer a ``CLIPAttention``."""
     for block in transformer.resblocks:

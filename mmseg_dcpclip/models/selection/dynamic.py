@@ -97,8 +97,9 @@ class DynamicCategorySelection(nn.Module):
                                        **common)
         elif self.form == 'purify':
             if features.mean_attention is None:
-                raise ValueError("form='purify' needs CLIPFeatures.mean_attention: call "
-                                 'the image encoder with with_mean_attention=True')
+                raise ValueError(
+                    "form='purify' needs CLIPFeatures.mean_attention: call the image "
+                    'encoder with with_mean_attention=True')
             selected = select_pure(
                 features.patch, words, features.mean_attention, features.grid,
                 purity=self.purity, overlap=self.overlap, scale=self.scale,
