@@ -64,4 +64,4 @@ val_dataloader = dict(
 # What stands above under these names may be set anew in a config over this one or by
 # --cfg-options: it then changes wherever it is used here.
 variables = dict(
-    train_pipeline=train_pipeline, test_pipeline=test_pipeline)
+    max_side=max_side, train_pipeline=train_pipeline, test_pipeline=test_pipeline)
