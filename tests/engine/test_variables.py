@@ -15,7 +15,7 @@ from mmseg_dcpclip.shipped import config_path, configs_folder
 CONFIGS = sorted((configs_folder() / '_base_/datasets').glob('*.py'))
 NEW = dict(dataset_type='AnotherDataset', data_root='/elsewhere',
            vocabulary=['cat', 'dog'], img_suffix='.JPG', ignore_index=65535,
-           reduce_zero_label=True, crop_size=(32, 48),
+           reduce_zero_label=True, crop_size=(32, 48), max_side=128,
            train_pipeline=[dict(type='LoadImageFromFile')],
            test_pipeline=[dict(type='PackSegInputs')])
 CASES = [pytest.param(path, name, id=f'{path.stem}-{name}') for path in CONFIGS

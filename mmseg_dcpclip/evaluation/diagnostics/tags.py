@@ -63,6 +63,8 @@ def bare_predictions(model: DCPCLIP) -> Iterator[None]:
 
 def once(encode: RegionEncoder | None) -> RegionEncoder | None:
     """Let the regions of one map be encoded once, whatever k asks for them."""
+    if encode is None:
+        return None
     kept: list[Tensor] = []
 
     def encode_once(seg_map: Tensor, categories: Tensor) -> Tensor:
@@ -70,7 +72,7 @@ def once(encode: RegionEncoder | None) -> RegionEncoder | None:
             kept.append(encode(seg_map, categories))
         return kept[0]
 
-    return None if encode is None else encode_once
+    return encode_once
 
 
 @torch.no_grad()

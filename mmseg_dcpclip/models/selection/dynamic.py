@@ -1,5 +1,7 @@
 """The selection as a module: its form and its limits."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from mmengine.logging import print_log
@@ -90,8 +92,9 @@ class DynamicCategorySelection(nn.Module):
         Raises:
             ValueError: ``'purify'`` without attention.
         """
-        words, common = text.mean, dict(first=text.first_equal(),
-                                        max_scores=self.max_scores)
+        words = text.mean
+        common: dict[str, Any] = dict(first=text.first_equal(),
+                                      max_scores=self.max_scores)
         if self.form == 'votes':
             selected = select_by_votes(features.patch, words, num_kept=self.num_kept,
                                        **common)
