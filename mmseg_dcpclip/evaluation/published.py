@@ -1,7 +1,8 @@
 """Published mIoU of training-free work on OpenAI's ViT-B/16, by read-out.
 
 The methods' own figures: MaskCLIP (with its extras), SCLIP, ClearCLIP, NACLIP, ResCLIP
-(whole; `rcs` is its first half) and SC-CLIP. Papers differ by up to 3 points for the same method.
+(whole; ``rcs`` is its first half) and SC-CLIP. Papers differ by up to 3 points for the
+same method.
 """
 
 from mmengine.config import Config
