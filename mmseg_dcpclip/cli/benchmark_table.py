@@ -1,6 +1,6 @@
 """The table that ``dcpclip test --benchmarks`` prints."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +17,14 @@ COLUMNS = dict(
 WIDTH = 110  # whole names and scores, in a pipe or log file as well
 
 
-def print_summary(benchmarks: Sequence['Benchmark'], path: Path) -> None:
+def print_summary(benchmarks: Sequence['Benchmark'], path: Path,
+                  published: Mapping[str, float] | None = None) -> None:
     """Print the scores of all benchmarks.
 
     Args:
         benchmarks: The rows.
         path: Where their JSON was written.
+        published: mIoU of others by benchmark, for a column of its own.
     """
     from rich.console import Console
     from rich.table import Table
@@ -32,10 +34,17 @@ def print_summary(benchmarks: Sequence['Benchmark'], path: Path) -> None:
     table.add_column('benchmark', no_wrap=True)
     for title in COLUMNS.values():
         table.add_column(title, justify='right', no_wrap=True)
+    if published:
+        table.add_column('published\nmIoU', justify='right', no_wrap=True)
     table.add_column('note', overflow='fold')
     for benchmark in benchmarks:
         cells = ['' if benchmark.scores.get(key) is None else
                  f'{benchmark.scores[key]:.2f}' for key in COLUMNS]
+        if published:
+            figure = published.get(benchmark.name)
+            cells.append('' if figure is None else f'{figure:.1f}')
+            if benchmark.missing:
+                cells[0] = 'not run'
         table.add_row(benchmark.name, *cells, note_of(benchmark))
     console = Console(width=max(Console().width, WIDTH))
     console.print(table)

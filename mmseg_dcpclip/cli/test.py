@@ -44,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="flipped and resized forms of each picture, as the "
                         "config's tta_pipeline says, merged")
     parser.add_argument('--benchmarks', nargs='+', metavar='NAME',
-                        help="test on these benchmarks, or 'all', and print one table")
+                        help="test on these benchmarks, 'all' or 'training-free', and "
+                        'print one table')
     add_data_root(parser)
     add_cfg_options(parser)
     add_launcher(parser)
@@ -148,5 +149,7 @@ def _test_benchmarks(args: argparse.Namespace, config: 'Config') -> int:
         path = work_dir / 'benchmarks.json'
         library.write_summary(found, path, config=str(config.filename),
                               checkpoint=str(config.load_from))
-        print_summary(found, path)
+        from ..evaluation.published import published_row
+        group = list(args.benchmarks) == ['training-free']
+        print_summary(found, path, published_row(config) if group else None)
     return 0 if there else 1

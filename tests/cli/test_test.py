@@ -109,6 +109,34 @@ def test_benchmarks_of_the_dataset_configs(tmp_path, write_config, capsys,
     assert classes['classes'][19]['IoU'] == 0.0
 
 
+def test_training_free_benchmarks(tmp_path, write_config, capsys, monkeypatch):
+    root = make_voc_tree(tmp_path / 'voc')
+    monkeypatch.chdir(tmp_path)
+    config = write_config(
+        "model.update(backbone=dict(model_name='ViT-B-16', pretrained='openai', "
+        "read_out='kk_gauss'))\n")
+    # only the dataset and the table are looked at: nothing but VOC is there
+    monkeypatch.setattr('mmseg_dcpclip.cli.test._build_runner', FakeRunner)
+    assert main(['test', config, 'none', '--work-dir', str(tmp_path / 'work'),
+                 '--benchmarks', 'training-free', '--data-root',
+                 f'pascal_voc_20={root}', f'pascal_voc_21={root}']) == 0
+    out = capsys.readouterr().out
+    table = out[out.index('Open-vocabulary segmentation'):]
+    assert table.count('not run') == table.count('not found: ') == 6
+    assert ' 58.9 ' in table and ' 17.4 ' in table and ' 12.34 ' in table
+    assert list(FakeRunner.tested) == ['pascal_voc_21', 'pascal_voc_20']
+
+
+class FakeRunner:
+    def __init__(self, config):
+        self.test_loop = self
+        FakeRunner.tested = config.test_cfg.benchmarks
+        self.scores = {name: dict(mIoU=12.34) for name in FakeRunner.tested}
+
+    def test(self):
+        pass
+
+
 def test_benchmarks_of_the_config(tmp_path, write_config, capsys):
     root = str(make_own_tree(tmp_path / 'own'))
     config = write_config(PIPELINE.format(root=root) + '''
