@@ -10,6 +10,8 @@ from .templates import TEMPLATES
 
 MINI_CLIP_CONFIG = Path(__file__).with_name('mini_vit_8.json')
 MINI_CLIP_WEIGHTS = Path(__file__).with_name('mini_vit_8.safetensors')
+# Trained on captions alone, as CLIP is: its last block says little about patches.
+CLS_CLIP_WEIGHTS = Path(__file__).with_name('mini_vit_8_cls.safetensors')
 # Sets of categories, see splits.py: its arrays are not needed to know the names.
 LABEL_SETS = ('mini-seen', 'mini-all', 'mini-20', 'mini-59', 'mini-150', 'mini-459',
               'mini-847')
@@ -30,3 +32,4 @@ def add_to_catalogue() -> None:
     catalogue.add_template_set('miniworld', TEMPLATES)
     catalogue.add_clip_model('mini-ViT-8', MINI_CLIP_CONFIG)
     catalogue.add_clip_weights('mini-ViT-8', 'miniworld', MINI_CLIP_WEIGHTS)
+    catalogue.add_clip_weights('mini-ViT-8', 'miniworld-cls', CLS_CLIP_WEIGHTS)
