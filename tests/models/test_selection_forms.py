@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from toys import toy_model, toy_model_config
+from toys import toy_model
 
 from mmseg_dcpclip.models import DynamicCategorySelection
 from mmseg_dcpclip.models.selection import select_by_votes, select_pure
@@ -100,15 +100,15 @@ def test_votes_with_few_words():
 
 @pytest.mark.parametrize('options, message', [
     (dict(form='best'), 'purify'), (dict(purity=1.5), 'purity'),
-    (dict(overlap=-0.1), 'overlap'), (dict(box=2), 'box'), (dict(num_kept=0), 'num_kept')])
+    (dict(overlap=-0.1), 'overlap'), (dict(box=2), 'box'),
+    (dict(num_kept=0), 'num_kept')])
 def test_bad_settings(options, message):
     with pytest.raises(ValueError, match=message):
         DynamicCategorySelection(**options)
 
 
 def test_purify_needs_attention():
-    config = toy_model_config(selection=dict(form='purify'))
-    model = toy_model(selection=config['selection'])
+    model = toy_model(selection=dict(form='purify'))
     features = model.backbone(torch.randn(1, 3, 32, 32))
     with pytest.raises(ValueError, match='with_mean_attention'):
         model.select(features, model.text_embeddings())
