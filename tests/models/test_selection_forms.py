@@ -1,0 +1,114 @@
+"""Selections that say no, against loops in float64."""
+
+import numpy as np
+import pytest
+import torch
+from toys import toy_model
+
+from mmseg_dcpclip.models import DynamicCategorySelection
+from mmseg_dcpclip.models.selection import select_by_votes, select_pure
+
+
+def scaled(x):
+    return (x - x.min()) / (x.max() - x.min()) if x.max() > x.min() else np.ones_like(x)
+
+
+def plain_pure(patch, text, attention, grid, purity, overlap, scale, box):
+    patch, text = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (patch, text))
+    t = attention.copy()
+    for _ in range(3):
+        t = t / t.sum(0, keepdims=True)
+        t = t / t.sum(1, keepdims=True)
+    t = (t + t.T) / 2
+    t = t @ t
+    cosine = patch @ text.T
+    chance = np.exp(scale * cosine)
+    chance /= chance.sum(1, keepdims=True)
+    words = sorted(set(cosine.argmax(1).tolist()))
+    maps, pure = {}, {}
+    for c in words:
+        a = scaled(chance[:, c])
+        r = t @ a
+        if box is not None:
+            rows, columns = np.nonzero((a > box).reshape(grid))
+            inside = np.zeros(grid)
+            inside[rows.min():rows.max() + 1, columns.min():columns.max() + 1] = 1
+            r = r * inside.ravel()
+        maps[c] = r = scaled(r)
+        pure[c] = (a * r).sum() / (a.sum() + r.sum())
+    kept = [c for c in words if pure[c] > purity] or [max(words, key=pure.get)]
+
+    def shared(c, d):
+        dot = maps[c] @ maps[d]
+        return dot / (maps[c] @ maps[c] + maps[d] @ maps[d] - dot)
+    return [c for c in kept if not any(
+        pure[d] > pure[c] and shared(c, d) >= overlap for d in kept)]
+
+
+@pytest.fixture
+def inputs():
+    rng = np.random.default_rng(0)
+    text = rng.normal(size=(30, 16))
+    patch = text[rng.integers(0, 8, (3, 20))] + 0.8 * rng.normal(size=(3, 20, 16))
+    return patch, text, rng.random((3, 20, 20)) + 0.01
+
+
+@pytest.mark.parametrize('purity, overlap, box', [
+    (0.1, 0.85, None), (0.2, 0.3, None), (0.0, 1.0, None), (0.15, 0.5, 0.4),
+    (1.0, 0.5, None)])
+def test_purify_equals_the_plain_formula(inputs, purity, overlap, box):
+    patch, text, attention = inputs
+    options = dict(purity=purity, overlap=overlap, scale=20.0, box=box)
+    tensors = [torch.tensor(x) for x in (patch, text, attention)]
+    result = select_pure(*tensors, (4, 5), **options)
+    for i in range(3):
+        expected = plain_pure(patch[i], text, attention[i], (4, 5), **options)
+        assert result[i].nonzero()[:, 0].tolist() == expected
+        one = select_pure(tensors[0][i:i + 1], tensors[1], tensors[2][i:i + 1], (4, 5),
+                          **options)
+        assert torch.equal(one[0], result[i])
+    assert torch.equal(result, select_pure(*tensors, (4, 5), **options, block=7,
+                                           max_scores=7))
+
+
+def test_votes_equal_the_plain_count(inputs):
+    patch, text, _ = inputs
+    text[20] = text[3]  # an equal word takes no part
+    result = select_by_votes(torch.tensor(patch), torch.tensor(text), num_kept=6)
+    chunked = select_by_votes(torch.tensor(patch), torch.tensor(text), num_kept=6,
+                              block=7, max_scores=7)
+    assert torch.equal(result, chunked)
+    unit = text / np.linalg.norm(text, axis=1, keepdims=True)
+    for i in range(3):
+        votes = dict.fromkeys(range(30), 0)
+        for p in patch[i]:
+            order = [c for c in np.argsort(-(unit @ p), kind='stable') if c != 20]
+            for c, vote in zip(order, (100, 10, 1)):
+                votes[c] += vote
+        votes[20] = -1
+        best = sorted(votes, key=lambda c: (-votes[c], c))[:6]
+        assert result[i].nonzero()[:, 0].tolist() == sorted(best)
+
+
+def test_votes_with_few_words():
+    patch, text = torch.randn(2, 5, 4), torch.randn(2, 4)
+    assert select_by_votes(patch, text, num_kept=32).all()
+    assert select_by_votes(patch, text, num_kept=1).sum(1).tolist() == [1, 1]
+    one = select_pure(patch, text[:1], torch.rand(2, 5, 5), (1, 5))
+    assert one.all()
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(form='best'), 'purify'), (dict(purity=1.5), 'purity'),
+    (dict(overlap=-0.1), 'overlap'), (dict(box=2), 'box'),
+    (dict(num_kept=0), 'num_kept')])
+def test_bad_settings(options, message):
+    with pytest.raises(ValueError, match=message):
+        DynamicCategorySelection(**options)
+
+
+def test_purify_needs_attention():
+    model = toy_model(selection=dict(form='purify'))
+    features = model.backbone(torch.randn(1, 3, 32, 32))
+    with pytest.raises(ValueError, match='with_mean_attention'):
+        model.select(features, model.text_embeddings())
