@@ -78,6 +78,6 @@ def _words_of(classes: Words | None, palette: Sequence[Sequence[int]] | None,
             return Vocabulary.load(dataset_name)
         classes, palette = get_classes(dataset_name), palette or get_palette(
             dataset_name)
-    if isinstance(classes, (Vocabulary, str)) or palette is None:
+    if isinstance(classes, (Vocabulary, str, Path)) or palette is None:
         return Vocabulary.of(classes)
-    return Vocabulary(list(classes), palette=palette)
+    return Vocabulary(classes, palette=palette)

@@ -3,6 +3,7 @@
 import os
 import os.path as osp
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmengine.logging import print_log
@@ -104,8 +105,8 @@ class OpenVocabMixin(_Dataset):
         if source is None:
             raise ValueError('give the classes: vocabulary=<a class file, a list of '
                              f'names, or one of {", ".join(LABEL_SETS)}>')
-        if not isinstance(source, str):
-            return Vocabulary(list(source))
+        if not isinstance(source, (str, Path)):
+            return Vocabulary(source)
         beside_data = osp.join(data_root or '', source)
         return Vocabulary.load(
             beside_data if osp.isfile(beside_data) else source, names=names)
