@@ -80,4 +80,4 @@ def _words_of(classes: Words | None, palette: Sequence[Sequence[int]] | None,
             dataset_name)
     if isinstance(classes, (Vocabulary, str, Path)) or palette is None:
         return Vocabulary.of(classes)
-    return Vocabulary(list(classes), palette=palette)
+    return Vocabulary(classes, palette=palette)

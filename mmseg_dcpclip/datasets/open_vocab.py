@@ -106,7 +106,7 @@ class OpenVocabMixin(_Dataset):
             raise ValueError('give the classes: vocabulary=<a class file, a list of '
                              f'names, or one of {", ".join(LABEL_SETS)}>')
         if not isinstance(source, (str, Path)):
-            return Vocabulary(list(source))
+            return Vocabulary(source)
         beside_data = osp.join(data_root or '', source)
         return Vocabulary.load(
             beside_data if osp.isfile(beside_data) else source, names=names)

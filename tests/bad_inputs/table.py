@@ -113,9 +113,9 @@ OPTIONS = [
     ('model.x=[1,2', 2, 'expected KEY=VALUE'),
 ]
 CHECKPOINTS = [
-    (None, 'no such checkpoint'), (b'', 'is no checkpoint'),
-    (b'text', 'is no checkpoint'), (b'PK\3\4', 'is no checkpoint'),
-    (b'\x80\2', 'is no checkpoint'),
+    (None, 'no such checkpoint'), (b'', 'w.pth is empty: copy or download'),
+    (b'text', 'w.pth holds no weights'), (b'PK\3\4', 'w.pth is damaged or cut short'),
+    (b'\x80\2', 'w.pth is damaged or cut short'),
 ]
 # What other commands are given, the exit status, the last line of stderr.
 COMMANDS = [
@@ -149,5 +149,5 @@ COMMANDS = [
     ('demo --out p.png', 1, 'p.png.*name a folder'),
     ('pretrain --out folder', 1, 'folder.*name a file'),
     ('reproduce table9', 2, 'invalid choice'),
-    ('benchmark --config gone.py', 2, 'no such file'),
+    ('benchmark --config gone.py', 2, 'no such config: gone.py'),
 ]
