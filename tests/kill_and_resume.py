@@ -23,8 +23,8 @@ sys.path[:0] = [str(Path(__file__).resolve().parent),
                 str(Path(__file__).resolve().parents[1])]
 
 import numpy as np  # noqa: E402
-import toys  # noqa: E402
 import torch  # noqa: E402
+import toys  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.fileio import LocalBackend  # noqa: E402
 from mmengine.hooks import Hook  # noqa: E402

@@ -15,7 +15,8 @@ def get_random_state() -> dict[str, Any]:
     Returns:
         dict: For ``set_random_state``. That of the GPU is there if it is in use.
     """
-    name, keys, *position = np.random.get_state()
+    numpy_state: Any = np.random.get_state()
+    name, keys, *position = numpy_state
     state = dict(python=random.getstate(), numpy=(name, keys.tolist(), *position),
                  torch=torch.get_rng_state())
     if torch.cuda.is_available() and torch.cuda.is_initialized():

@@ -35,6 +35,8 @@ class AnywhereRunner(Runner):
     Variables of dataset configs that were set anew take effect, see
     ``apply_variables``.
     """
+    _load_from: str | None
+    _train_dataloader: Any
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'AnywhereRunner':

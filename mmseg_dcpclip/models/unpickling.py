@@ -79,7 +79,11 @@ FILLED = (Counter, OrderedDict, HistoryBuffer, np.ndarray, np.dtype, Tensor)
 OLD_MODULES = {'__builtin__': 'builtins'}  # of Python 2, which protocol 2 writes
 
 
-class RestrictedUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
+# Python's own one, not C's: there a single opcode can be held back.
+_Unpickler: Any = pickle._Unpickler  # type: ignore[attr-defined]
+
+
+class RestrictedUnpickler(_Unpickler):
     """Python's unpickler, where names come from ``ALLOWED`` only."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -104,8 +108,7 @@ class RestrictedUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
         super().load_build()
 
     filled: tuple = FILLED
-    dispatch = {**pickle._Unpickler.dispatch,  # type: ignore[attr-defined]
-                pickle.BUILD[0]: load_build}
+    dispatch = {**_Unpickler.dispatch, pickle.BUILD[0]: load_build}
 
 
 def _load(file: Any, **options: Any) -> Any:

@@ -193,8 +193,8 @@ def by_pretrained(path, prefix=None):
     module.init_weights()
 
 
-def by_download(path, monkeypatch=pytest.MonkeyPatch()):
-    with monkeypatch.context() as patch:
+def by_download(path):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.hub, 'get_dir', lambda: str(path.parent / 'hub'))
         patch.setattr(torch.hub, 'download_url_to_file', lambda url, to, **kwargs:
                       Path(to).write_bytes(path.read_bytes()))
@@ -203,8 +203,8 @@ def by_download(path, monkeypatch=pytest.MonkeyPatch()):
 
 def by_command(*words):
     def run(path):
-        status = main([*words[:2], *[str(path) if w == 'PATH' else w for w in words[2:]],
-                       '--work-dir', str(path.parent / 'run')])
+        rest = [str(path) if word == 'PATH' else word for word in words[2:]]
+        status = main([*words[:2], *rest, '--work-dir', str(path.parent / 'run')])
         assert status == 1
         raise WeightFileError('said by the command: needs posix.system')
     return run

@@ -30,6 +30,7 @@ class ResumableCheckpointHook(CheckpointHook):
     back on resume; a validation leaves them alone, as a resumed run may not repeat it.
     Takes the arguments of ``CheckpointHook``.
     """
+    keep_ckpt_ids: deque
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -65,7 +66,8 @@ class ResumableCheckpointHook(CheckpointHook):
         self._before_val = get_random_state()
 
     def after_val(self, runner: Runner) -> None:
-        set_random_state(self._before_val)
+        if self._before_val is not None:
+            set_random_state(self._before_val)
         self._before_val = None
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
@@ -95,7 +97,7 @@ class ResumableCheckpointHook(CheckpointHook):
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         """Write the new best checkpoint, and only then remove the one before."""
-        several = vars(self).get('best_ckpt_path_dict')
+        several: Any = vars(self).get('best_ckpt_path_dict')
         # MMEngine's hook removes what stands here before it writes.
         before = {'': vars(self).get('best_ckpt_path')} if several is None else dict(
             several)
