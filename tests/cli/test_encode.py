@@ -76,7 +76,7 @@ def test_pretrained_weights_and_the_configs_bank(config, tmp_path, encode):
 @pytest.mark.parametrize('args, message', [
     (['gone.py'], 'no such config: gone.py'),
     (['CONFIG', 'gone.pth'], 'no such checkpoint: gone.pth'),
-    (['CONFIG', 'CONFIG'], 'is no checkpoint'),
+    (['CONFIG', 'CONFIG'], 'holds no weights'),
     (['CONFIG'], 'give a checkpoint'),
     (['CONFIG', '--cfg-options', 'model.text_encoder=None'], 'no model.text_encoder'),
     (['CONFIG', '--cfg-options', 'model.text_encoder.trainable=qv'], 'trainable=none'),

@@ -82,14 +82,14 @@ def test_dry_run_writes_nothing(tmp_path, capsys):
         str(tmp_path), '--cfg-options', 'log_level=ERROR'])
     out = capsys.readouterr().out
     assert code == 0 and not list(tmp_path.iterdir())
-    # Ten rows: 'full' stands in both tables, dcs_tga_sed and dcs_sed share trainings.
-    assert '14 runs, 14 of them not finished' in out
+    # Eleven rows: 'full' stands in both tables, dcs_tga_sed and dcs_sed share trainings.
+    assert '16 runs, 16 of them not finished' in out
     train = [line for line in out.splitlines() if 'mmseg_dcpclip.cli train ' in line]
     test = [line for line in out.splitlines() if 'mmseg_dcpclip.cli test ' in line]
-    assert len(train) == 14 and len(test) == 18
+    assert len(train) == 16 and len(test) == 20
     assert all('--resume' in line and 'log_level=ERROR' in line for line in train)
-    assert sum('randomness.seed=1' in line for line in train) == 7
-    assert sum('iter_600.pth' in line for line in test) == 18
+    assert sum('randomness.seed=1' in line for line in train) == 8
+    assert sum('iter_600.pth' in line for line in test) == 20
 
 
 def test_runs_and_tables(reproduce, capsys):
