@@ -93,6 +93,8 @@ class NumberedDataset(Dataset):
 
     def __init__(self, dataset: dict, seed: int) -> None:
         self.dataset = DATASETS.build(dataset)
+        if hasattr(self.dataset, 'full_init'):
+            self.dataset.full_init()
         self.seed = seed
 
     def __len__(self) -> int:
@@ -102,10 +104,10 @@ class NumberedDataset(Dataset):
         with seeded(self.seed, place.number):
             return self.dataset[int(place)]
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith('__') or name == 'dataset':  # not there yet
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
+    @property
+    def metainfo(self) -> dict:
+        """Of the dataset."""
+        return self.dataset.metainfo
 
 
 def number_samples(dataloader: dict, seed: int) -> dict:
