@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     """Run ``weights``."""
     from ..models.clip.loading import fitting_weights
     listed = [row for row in fitting_weights() if args.what in (None, row[0])]
+    wanted: list[tuple[str, str, bool | None]]
     if args.tag is not None:
         wanted = [(args.what, args.tag, None)]
     elif listed:
@@ -78,19 +79,19 @@ def _tell(model_name: str, pretrained: str, quick_gelu: bool | None, *,
     from ..models.clip.loading import clip_config, locate_weights, published_weights
     clip_config(model_name, tower='text')
     source = published_weights(model_name, pretrained)
-    if source is None or fetch:
-        path, source = locate_weights(model_name, pretrained)
-    else:
-        path = source.find()
     if source is None:
+        path, _ = locate_weights(model_name, pretrained)
         say(f'{model_name} {pretrained}', f'  here: {path}')
         return True
+    found = source.find()
+    if found is None and fetch:
+        found = source.fetch()
     if quick_gelu is None:
         quick_gelu = source.activation(network=fetch)
     say(f'{model_name} {pretrained}: {_activation(quick_gelu)}')
-    if path is not None:
-        checked = source.verify(path)
-        say(f'  here: {path}',
+    if found is not None:
+        checked = source.verify(found)
+        say(f'  here: {found}',
             '  checksum: ' + ('right' if checked else 'none is known for this file'))
         return True
     _tell_ways(source, f'dcpclip weights {model_name} {pretrained} --fetch')
