@@ -21,6 +21,7 @@ COMMANDS = dict(
     test='test a model on its own test set or on the benchmarks',
     segment='segment pictures with words of your own',
     data='check and convert datasets',
+    weights="look for CLIP's weights",
     encode='encode vocabularies into the text bank beforehand',
     measure='measure where a model gains and loses',
     reproduce="reproduce the paper's tables",

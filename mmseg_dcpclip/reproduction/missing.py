@@ -43,14 +43,15 @@ def missing_weights(plan: Plan) -> list[str]:
     Args:
         plan: With the jobs.
     """
-    models = {(tower.model_name, tower.pretrained) for job in plan.jobs
+    models = {(tower.model_name, tower.pretrained, tower.get('quick_gelu'))
+              for job in plan.jobs
               for config in [plan.load(job.config, job.options)]
               for tower in (config.model.backbone, config.model.text_encoder)}
     lines = []
-    for name, pretrained in sorted(models, key=str):
+    for name, pretrained, quick_gelu in sorted(models, key=str):
         try:
             if pretrained is not None:
-                load_clip_weights(name, pretrained)
+                load_clip_weights(name, pretrained, quick_gelu)
         except (ValueError, OSError, RuntimeError) as error:
             lines.append(f'CLIP {name}: {error}')
     return lines

@@ -225,14 +225,20 @@ def test_bad_weights(toy_clip, tmp_path):
         backbone.init_weights()
 
 
-def test_weights_that_cannot_be_had_name_the_remedy(monkeypatch):
+def test_weights_that_cannot_be_had_name_the_remedy(monkeypatch, tmp_path):
     def no_network(config):
         raise OSError('no route')
 
-    monkeypatch.setattr('mmseg_dcpclip.models.clip.loading.download_pretrained',
+    monkeypatch.setattr('mmseg_dcpclip.models.clip.published.download_pretrained',
                         no_network)
-    with pytest.raises(RuntimeError, match='pretrained=<its path>') as caught:
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_CACHE', str(tmp_path))
+    monkeypatch.setenv('HOME', str(tmp_path))
+    with pytest.raises(RuntimeError, match="'openai' of ViT-B-16") as caught:
         load_clip_weights('ViT-B-16', 'openai')
+    assert 'https://huggingface.co/timm/vit_base_patch16_clip_224.openai' in str(
+        caught.value)
+    folder = tmp_path / 'models--timm--vit_base_patch16_clip_224.openai'
+    assert str(caught.value).endswith(f"to {folder / 'snapshots' / 'main'}")
     assert '\n' not in str(caught.value)
 
 

@@ -1,9 +1,10 @@
 """Finds and reads CLIP weights in the forms that are around.
 
 A model is named as in open_clip ('ViT-B-16', 'ViT-L-14-336'), its weights by a
-pretrained tag of open_clip ('openai', 'laion2b_s34b_b88k') or by a file in
-open_clip's or OpenAI's form. Nothing touches the network before
-``load_clip_weights`` is called with a tag.
+pretrained tag of open_clip ('openai', 'laion2b_s34b_b88k'), by a model on Hugging Face
+('hf-hub:ORG/NAME') or by a file in open_clip's or OpenAI's form. Nothing touches the
+network before ``load_clip_weights`` is called with a name whose weights are not on
+this machine.
 """
 
 import json
@@ -13,12 +14,18 @@ from pathlib import Path
 
 import open_clip
 import torch
-from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from torch import Tensor
 
 from ... import catalogue
 from ..weight_files import read_weight_file
 from ..weights import weights_of
+from .published import (
+    HUB,
+    PublishedWeights,
+    hub_weights,
+    quick_gelu_of_file,
+    tag_weights,
+)
 
 # Scalars that OpenAI's state dicts carry and no other form does.
 OPENAI_KEYS = ('input_resolution', 'context_length', 'vocab_size')
@@ -122,23 +129,27 @@ def load_clip_weights(model_name: str, pretrained: str,
     Args:
         model_name: As in ``clip_config``.
         pretrained: A pretrained tag of open_clip, one of the catalogue
-            (``'miniworld'``), or a path of a file: open_clip's or OpenAI's form, as
-            ``read_weight_file`` takes it.
+            (``'miniworld'``), ``'hf-hub:ORG/NAME'`` of Hugging Face, or a path of a
+            file: open_clip's or OpenAI's form, as ``read_weight_file`` takes it.
         quick_gelu: The activation the weights were trained with. None: known from
-            the tag, from OpenAI's form, or from the model's config.
+            the tag, from a config beside the file, from OpenAI's form, or from the
+            model's config.
 
     Returns:
         CLIPWeights: Both towers in float32.
 
     Raises:
         FileNotFoundError: A path is given and there is no such file.
-        ValueError: There is no such tag, or the file holds no CLIP weights.
+        ValueError: There is no such tag, the file is not that of the tag or holds no
+            CLIP weights, or nothing tells their activation.
         RuntimeError: The weights of a tag cannot be downloaded.
     """
-    path, tag_quick_gelu = _locate(model_name, pretrained)
+    path, source = locate_weights(model_name, pretrained)
+    if quick_gelu is None:
+        quick_gelu = _known_quick_gelu(model_name, path, source)
     state, from_openai = _read(path)
     if quick_gelu is None:
-        quick_gelu = tag_quick_gelu or from_openai or wants_quick_gelu(model_name)
+        quick_gelu = from_openai or wants_quick_gelu(model_name)
 
     visual = {k[7:]: v.float() for k, v in state.items() if k.startswith('visual.')}
     text = {(k[5:] if k.startswith('text.') else k): v.float()
@@ -153,30 +164,86 @@ def load_clip_weights(model_name: str, pretrained: str,
     return CLIPWeights(visual, text, scale, quick_gelu, str(pretrained))
 
 
-def _locate(model_name: str, pretrained: str) -> tuple:
-    """Path of the weights, and whether the tag asks for QuickGELU."""
+def published_weights(model_name: str, pretrained: str) -> PublishedWeights | None:
+    """The weights that a name means.
+
+    Args:
+        model_name: As in ``clip_config``.
+        pretrained: As in ``load_clip_weights``.
+
+    Returns:
+        PublishedWeights | None: None for a file or weights of the catalogue.
+
+    Raises:
+        ValueError: There is no such tag.
+    """
     if (model_name, pretrained) in catalogue.CLIP_WEIGHTS:
-        return Path(catalogue.CLIP_WEIGHTS[model_name, pretrained]), False
+        return None
+    if pretrained.startswith(HUB):
+        return hub_weights(pretrained)
     path = Path(pretrained).expanduser()
-    if path.is_file():
-        return path, False
-    if path.suffix or len(path.parts) > 1:
-        raise FileNotFoundError(f'no such file with CLIP weights: {pretrained}')
-    config = get_pretrained_cfg(model_name, pretrained)
-    if not config:
+    if path.is_file() or path.suffix or len(path.parts) > 1:
+        return None
+    source = tag_weights(model_name, pretrained)
+    if source is None:
         tags = open_clip.list_pretrained_tags_by_model(model_name)
         tags += [tag for name, tag in catalogue.CLIP_WEIGHTS if name == model_name]
-        raise ValueError(f'{model_name} has no pretrained weights {pretrained!r}; '
-                         f'known: {", ".join(tags) or "none"}, or a path of a file')
-    try:
-        return Path(download_pretrained(config)), bool(config.get('quick_gelu'))
-    except Exception as error:
-        raise RuntimeError(
-            f'cannot get the weights {pretrained!r} of {model_name} '
-            f'({type(error).__name__}): on a machine with network run "python -c '
-            f'\'import open_clip; print(open_clip.download_pretrained(open_clip.'
-            f'get_pretrained_cfg("{model_name}", "{pretrained}")))\'", copy the '
-            'printed file here and set pretrained=<its path>') from error
+        raise ValueError(
+            f'{model_name} has no pretrained weights {pretrained!r}; known: '
+            f'{", ".join(tags) or "none"}, or {HUB}ORG/NAME, or a path of a file')
+    return source
+
+
+def fitting_weights() -> list[tuple[str, str, PublishedWeights]]:
+    """(model, tag, weights) of open_clip whose model this package knows."""
+    found = []
+    for model_name in open_clip.list_models():
+        tags = open_clip.list_pretrained_tags_by_model(model_name)
+        try:
+            if tags:
+                clip_config(model_name)
+        except ValueError:
+            continue
+        for tag in tags:
+            source = tag_weights(model_name, tag)
+            if source:
+                found.append((model_name, tag, source))
+    return found
+
+
+def locate_weights(model_name: str,
+                   pretrained: str) -> tuple[Path, PublishedWeights | None]:
+    """Path of the weights, downloaded if need be, and what is known by their name.
+
+    Raises:
+        As ``load_clip_weights`` does.
+    """
+    source = published_weights(model_name, pretrained)
+    if source is None:
+        path = Path(catalogue.CLIP_WEIGHTS.get((model_name, pretrained), pretrained)
+                    ).expanduser()
+        if not path.is_file():
+            raise FileNotFoundError(f'no such file with CLIP weights: {pretrained}')
+        return path, None
+    found = source.find()
+    if found is None:
+        return source.fetch(), source
+    if found == source.url_file:  # as open_clip does on each loading
+        source.verify(found)
+    return found, source
+
+
+def _known_quick_gelu(model_name: str, path: Path,
+                      source: PublishedWeights | None) -> bool | None:
+    """What is known of the activation before the file is read."""
+    if source is not None:
+        known = source.activation()
+        if known is None and not wants_quick_gelu(model_name):
+            raise ValueError(
+                f'nothing says whether the weights {source.name} were trained with '
+                'QuickGELU: give the model quick_gelu=True or False')
+        return known
+    return True if wants_quick_gelu(model_name) else quick_gelu_of_file(path)
 
 
 def _read(path: Path) -> tuple:
