@@ -24,7 +24,7 @@ def shrink(model):
     model.backbone.update(out_indices=(1, 3), input_size=None, **MINI)
     model.text_encoder.update(templates='miniworld', **MINI)
     for name in ('neck', 'decode_head'):
-        if model[name] and model[name].type == sizes[name].type:
+        if model.get(name) and model[name].type == sizes[name].type:
             model[name].update(sizes[name])
     model.vocabulary = WORDS
     if model.test_cfg.mode == 'slide':

@@ -131,7 +131,8 @@ def add_launcher(parser: argparse.ArgumentParser) -> None:
                         help=argparse.SUPPRESS)
 
 
-def load_config(path: Path, options: dict | None = None) -> 'Config':
+def load_config(path: Path, options: dict | None = None, *, model: bool = True
+                ) -> 'Config':
     """Read a config and apply changes.
 
     Raises:
@@ -148,7 +149,7 @@ def load_config(path: Path, options: dict | None = None) -> 'Config':
         raise ValueError(f'{path}{f", line {line}" if line else ""}: the config cannot '
                          f'be read: {type(error).__name__}: {said}; correct the file'
                          ) from error
-    if not config.get('model'):
+    if model and not config.get('model'):
         raise ValueError(f'{path} has no model: add a model config to its _base_')
     for key in options or {}:
         _make_way(config, key)

@@ -245,7 +245,8 @@ def _check_one(name: str, own: bool, args: argparse.Namespace
         from ..shipped import config_path
         path = config_path('_base_/datasets/own_dataset')
         options.setdefault('data_root', name)
-    return check_config(load_config(path, options), args.labels, args.workers), []
+    return check_config(load_config(path, options, model=False), args.labels,
+                        args.workers), []
 
 
 def _coco_stuff(args: argparse.Namespace) -> int:
