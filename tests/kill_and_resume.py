@@ -132,6 +132,7 @@ def die_at(way):
 def attempt(work_dir, steps, way, workers, done):
     """What one process does, until it is killed or the training ends."""
     os.setsid()
+    np.random.seed()  # as in a process of its own: MMEngine draws the seed from it
     die_at(way)
     train(work_dir, steps, workers=workers, hooks=[Count(done)])
 
