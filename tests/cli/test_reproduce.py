@@ -82,7 +82,7 @@ def test_dry_run_writes_nothing(tmp_path, capsys):
         str(tmp_path), '--cfg-options', 'log_level=ERROR'])
     out = capsys.readouterr().out
     assert code == 0 and not list(tmp_path.iterdir())
-    # Eleven rows: 'full' stands in both tables, dcs_tga_sed and dcs_sed share trainings.
+    # Eleven rows: 'full' stands in both tables, dcs_tga_sed and dcs_sed share one.
     assert '16 runs, 16 of them not finished' in out
     train = [line for line in out.splitlines() if 'mmseg_dcpclip.cli train ' in line]
     test = [line for line in out.splitlines() if 'mmseg_dcpclip.cli test ' in line]
