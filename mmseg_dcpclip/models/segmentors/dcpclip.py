@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from mmengine.structures import PixelData
 from mmseg.models import BaseSegmentor
 from mmseg.registry import MODELS
@@ -178,11 +177,13 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
         # the vocabulary decides, see set_vocabulary.
         pass
 
-    def text_embeddings(self) -> TextEmbeddings:
-        """Embeddings of the current vocabulary; computed once while frozen."""
+    def text_embeddings(self, words: Vocabulary | Queries | None = None
+                        ) -> TextEmbeddings:
+        """Embeddings of words or the vocabulary; computed once while frozen."""
+        words = self.vocabulary if words is None else words
         if self.training and self.text_encoder.trainable != 'none':
-            return self.text_encoder.sample_embeddings(self.vocabulary)
-        return self.text_bank.get(self.text_encoder, self.vocabulary)
+            return self.text_encoder.sample_embeddings(words)
+        return self.text_bank.get(self.text_encoder, words)
 
     @property
     def none_id(self) -> int | None:
@@ -346,8 +347,8 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
             list[SegDataSample]: With ``pred_sem_seg`` (category ids, int64 [1, h, w]
             at ``ori_shape``), the metainfo ``selected_categories`` (ids), and what
             ``test_cfg`` asks for: ``seg_logits``, the probabilities of the selected
-            categories in their order, ``patch_features`` [D, rows, columns], and the
-            ``encoder_input`` they are of.
+            categories in their order, ``word_scores``, ``patch_features`` [D, rows,
+            columns], and the ``encoder_input`` they are of.
         """
         if data_samples is None:
             data_samples = [SegDataSample() for _ in range(len(inputs))]
@@ -362,7 +363,7 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
         views = make_views(images, **self.settings.views())
         logits, pairs, features = self.encode_decode(
             views.images, views=views.per_image,
-            text=self.text_bank.get(self.text_encoder, self.queries))
+            text=self.text_embeddings(self.queries))
         for i, sample in enumerate(data_samples):
             self.write_prediction(sample, logits, pairs, views, i)
             self.look_again(sample, images, features, views, i)
@@ -379,10 +380,8 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
             views: The views.
             image: Which image.
         """
-        settings, queries, none_id = self.settings, self.queries, self.none_id
-        rule = settings.background
-        ids = Ids(torch.from_numpy(queries.owners) if isinstance(queries, Queries)
-                  else None, None if rule is None else rule.threshold, none_id)
+        settings, none_id = self.settings, self.none_id
+        ids = Ids.of_queries(self.queries, settings.background, none_id)
         found = make_label_map(logits, pairs, views, image, sample.metainfo,
                                activation=self.decode_head.activation,
                                max_maps=settings.max_maps, ids=ids,

@@ -7,6 +7,7 @@ import torch
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from ...vocabulary import Background, Queries, Vocabulary
 from ..structures import Pairs
 from .views import Views, merge_views, resize, undo_augmentation
 
@@ -42,6 +43,14 @@ class Ids:
     owner: Tensor | None = None
     threshold: float | None = None
     none_id: int | None = None
+
+    @classmethod
+    def of_queries(cls, queries: Vocabulary | Queries, rule: Background | None,
+                   none_id: int | None) -> 'Ids':
+        """The ids that queries and a background rule give."""
+        owner = (torch.from_numpy(queries.owners) if isinstance(queries, Queries)
+                 else None)
+        return cls(owner, None if rule is None else rule.threshold, none_id)
 
     def of(self, queries: Tensor) -> Tensor:
         """Ids of queries of any shape."""
