@@ -10,6 +10,5 @@ from .writing import write_prediction
 
 __all__ = [
     'OVSegInferencer', 'PictureFile', 'Predictor', 'category_name', 'category_shares',
-    'draw_overlay',
-    'find_pictures', 'load_image', 'open_test_set', 'write_prediction'
+    'draw_overlay', 'find_pictures', 'load_image', 'open_test_set', 'write_prediction'
 ]

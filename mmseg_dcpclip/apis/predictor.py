@@ -97,8 +97,8 @@ class Predictor:
 
         Returns:
             SegDataSample or a list of them, as given: ``pred_sem_seg.data`` holds ids
-            of the vocabulary, int64 [1, H, W]; ``classes`` its names. ``none_id`` is the
-            id of pixels of no category, None without a background. ``word_scores`` if
+            of the vocabulary, int64 [1, H, W]; ``classes`` its names. ``none_id`` is
+            the id of pixels of no category, None without a background. ``word_scores`` if
             asked for: names, ids, scores [K] and maps [K, H, W] of selected words.
 
         Raises:
@@ -134,8 +134,8 @@ class Predictor:
             here keeps it.
 
         Raises:
-            ValueError: The vocabulary or an option is refused, at once. Or a picture cannot be
-                read, after all before it were yielded.
+            ValueError: The vocabulary or an option is refused, at once. Or a picture
+                cannot be read, after all before it were yielded.
             FileNotFoundError: There is no such picture, likewise.
             TypeError: Words or a picture are something else, likewise.
         """
@@ -144,8 +144,8 @@ class Predictor:
                        return_scores=return_scores)
         given = {k: v for k, v in options.items() if v is not None}
         with self._asked(words, given):
-            if given:
-                self.model.queries  # refused here rather than at the first picture
+            if given:  # refused here rather than at the first picture
+                _ = self.model.queries
         return self._stream(images, words, given)
 
     @contextmanager

@@ -80,8 +80,8 @@ class OVSegTTAModel(BaseTTAModel):
         first = samples[0]
         score, place = merged.max(0)
         rule = model.settings.background
-        decide = Ids(None, None if rule is None else rule.threshold, first.none_id).decide
-        seg_map = decide(ids[place], score)
+        threshold = None if rule is None else rule.threshold
+        seg_map = Ids(None, threshold, first.none_id).decide(ids[place], score)
         if model.tag_validation is not None:
             seg_map = model.validate(seg_map, first.patch_features.data,
                                      first.encoder_input.data)

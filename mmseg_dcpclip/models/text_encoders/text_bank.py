@@ -100,7 +100,8 @@ class TextBank:
         """Entries in memory."""
         return len(self._entries)
 
-    def get(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary | Queries) -> TextEmbeddings:
+    def get(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary | Queries
+           ) -> TextEmbeddings:
         """The embeddings of a vocabulary, computed without gradient if need be."""
         key = (vocabulary.digest, encoder.templates, encoder.weights_version())
         if key not in self._entries:
@@ -116,14 +117,16 @@ class TextBank:
         """Forget what is in memory."""
         self._entries.clear()
 
-    def folder(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary | Queries) -> Path | None:
+    def folder(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary | Queries
+              ) -> Path | None:
         """Where a vocabulary's entry is or would be; None if not on disk."""
         if self.root is None or encoder.trainable != 'none':
             return None
         fields = json.dumps(self._meta(encoder, vocabulary), sort_keys=True)
         return self.root / hashlib.sha256(fields.encode()).hexdigest()
 
-    def on_disk(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary | Queries) -> bool:
+    def on_disk(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary | Queries
+               ) -> bool:
         """Whether a sound entry of the vocabulary is on disk."""
         folder = self.folder(encoder, vocabulary)
         try:
@@ -131,7 +134,8 @@ class TextBank:
         except OSError:
             return False
 
-    def _find(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary | Queries) -> TextEmbeddings:
+    def _find(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary | Queries
+             ) -> TextEmbeddings:
         """From disk if it is there, else encoded and, if possible, kept there."""
         folder, device = self.folder(encoder, vocabulary), encoder.logit_scale.device
         if folder is None:
