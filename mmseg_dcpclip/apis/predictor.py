@@ -98,8 +98,8 @@ class Predictor:
         Returns:
             SegDataSample or a list of them, as given: ``pred_sem_seg.data`` holds ids
             of the vocabulary, int64 [1, H, W]; ``classes`` its names. ``none_id`` is
-            the id of pixels of no category, None without a background. ``word_scores`` if
-            asked for: names, ids, scores [K] and maps [K, H, W] of selected words.
+            the id of pixels of no category, None without a background. ``word_scores``
+            if asked for: names, ids, scores [K] and maps [K, H, W] of selected words.
 
         Raises:
             ValueError: A picture cannot be read, or the vocabulary is empty.
