@@ -8,7 +8,7 @@ from mmseg.apis import MMSegInferencer
 from mmseg.registry import INFERENCERS
 from mmseg.utils import get_classes, get_palette
 
-from ..datasets.labels import write_label
+from ..datasets.labels import needs_16_bits, write_label
 from ..vocabulary import LABEL_SETS, Vocabulary, Words
 
 
@@ -64,7 +64,8 @@ class OVSegInferencer(MMSegInferencer):
             for i, pred in enumerate(preds, first):
                 write_label(folder / f'{i:08d}_pred.png',
                             pred.pred_sem_seg.data[0].cpu().numpy(),
-                            wide=len(self.model.vocabulary) > 255)
+                            wide=needs_16_bits(len(self.model.vocabulary),
+                                               pred.get('none_id')))
         return results
 
 

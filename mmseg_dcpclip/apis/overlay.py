@@ -10,6 +10,8 @@ from ..vocabulary import Vocabulary
 
 ROW = 22  # height of a legend row in pixels
 MIN_HEIGHT = 320  # small pictures are enlarged to this
+NONE = 'none'  # name of an id beside the vocabulary
+WHITE = np.full(3, 255)
 
 
 def category_shares(seg_map: np.ndarray) -> list[tuple[int, float]]:
@@ -19,13 +21,19 @@ def category_shares(seg_map: np.ndarray) -> list[tuple[int, float]]:
     return [(int(ids[i]), float(counts[i] / seg_map.size)) for i in order]
 
 
+def category_name(category: int, vocabulary: Vocabulary) -> str:
+    """Name of an id in a label map, ``NONE`` for one beside the vocabulary."""
+    inside = 0 <= category < len(vocabulary)
+    return vocabulary.names[category] if inside else NONE
+
+
 def _rgb(colour: np.ndarray) -> tuple[int, int, int]:
     red, green, blue = (int(c) for c in colour)
     return red, green, blue
 
 
 def draw_overlay(picture: np.ndarray, seg_map: np.ndarray, vocabulary: Vocabulary,
-                 opacity: float = 0.55) -> Image.Image:
+                 opacity: float = 0.55, none_id: int | None = None) -> Image.Image:
     """Picture and overlay side by side, names and shares beside them.
 
     Args:
@@ -33,6 +41,8 @@ def draw_overlay(picture: np.ndarray, seg_map: np.ndarray, vocabulary: Vocabular
         seg_map: Category ids, [H, W].
         vocabulary: Names and colours.
         opacity: Of the colours, 0..1.
+        none_id: Pixels of it are left as in the picture; beside the vocabulary its name
+            is ``NONE``.
 
     Returns:
         Image.Image: RGB.
@@ -44,12 +54,14 @@ def draw_overlay(picture: np.ndarray, seg_map: np.ndarray, vocabulary: Vocabular
         raise ValueError(f'the picture is {picture.shape[:2]} and the label map '
                          f'{seg_map.shape}')
     shares = category_shares(seg_map)
-    wrong = [i for i, _ in shares if not 0 <= i < len(vocabulary)]
+    wrong = [i for i, _ in shares if not (0 <= i < len(vocabulary) or i == none_id)]
     if wrong:
         raise ValueError(f'ids {wrong[:5]} are not in the vocabulary of '
                          f'{len(vocabulary)}')
     palette = np.array(vocabulary.palette, np.float32)
-    mixed = (1 - opacity) * picture + opacity * palette[seg_map]
+    none = np.zeros_like(seg_map, bool) if none_id is None else seg_map == none_id
+    mixed = (1 - opacity) * picture + opacity * palette[np.where(none, 0, seg_map)]
+    mixed[none] = picture[none]
     zoom = max(1, round(MIN_HEIGHT / picture.shape[0]))
     panels = [Image.fromarray(p).resize((p.shape[1] * zoom, p.shape[0] * zoom),
                                         Image.Resampling.NEAREST)
@@ -57,7 +69,8 @@ def draw_overlay(picture: np.ndarray, seg_map: np.ndarray, vocabulary: Vocabular
 
     font = ImageFont.truetype(str(Path(matplotlib.get_data_path()) / 'fonts' / 'ttf' /
                                   'DejaVuSans.ttf'), 13)
-    rows = [(palette[i], f'{vocabulary.names[i]}  {100 * share:.1f}%')
+    rows = [(WHITE if i == none_id else palette[i],
+             f'{category_name(i, vocabulary)}  {100 * share:.1f}%')
             for i, share in shares]
     width, height = panels[0].size
     legend = max(int(font.getlength(text)) for _, text in rows) + 2 * ROW + 8

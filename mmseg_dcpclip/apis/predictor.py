@@ -3,7 +3,9 @@
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,7 +83,7 @@ class Predictor:
         return self.model.vocabulary
 
     def predict(self, images: ImageLike | Sequence[ImageLike],
-                vocabulary: Words | None = None
+                vocabulary: Words | None = None, **options: Any
                 ) -> SegDataSample | list[SegDataSample]:
         """Segment pictures; many of them rather by ``predict_stream``.
 
@@ -90,10 +92,14 @@ class Predictor:
                 these, sizes mixed. Arrays are in RGB.
             vocabulary: The words of this call: a ``Vocabulary``, a name or path
                 for ``Vocabulary.load``, or a list of names.
+            options: ``background``, ``synonyms`` and ``return_scores``, see
+                ``predict_stream``.
 
         Returns:
             SegDataSample or a list of them, as given: ``pred_sem_seg.data`` holds ids
-            of the vocabulary, int64 [1, H, W]; ``classes`` its names.
+            of the vocabulary, int64 [1, H, W]; ``classes`` its names. ``none_id`` is
+            the id of pixels of no category, None without a background. ``word_scores``
+            if asked for: names, ids, scores [K] and maps [K, H, W] of selected words.
 
         Raises:
             ValueError: A picture cannot be read, or the vocabulary is empty.
@@ -103,32 +109,60 @@ class Predictor:
         several = list(images) if isinstance(images, (list, tuple)) else None
         pictures = [load_image(image)  # type: ignore[arg-type]
                     for image in ([images] if several is None else several)]
-        results = list(self.predict_stream(pictures, vocabulary))
+        results = list(self.predict_stream(pictures, vocabulary, **options))
         return results[0] if several is None else results
 
     def predict_stream(self, images: Iterable[ImageLike],
-                       vocabulary: Words | None = None) -> Iterator[SegDataSample]:
+                       vocabulary: Words | None = None, *,
+                       background: Any = None, synonyms: str | None = None,
+                       return_scores: bool | None = None) -> Iterator[SegDataSample]:
         """Segment any number of pictures, one batch in memory at a time.
 
         Args:
             images: Pictures as ``load_image`` takes them; a generator is read as far
                 as the next batch.
             vocabulary: As in ``predict``.
+            background: What is of no category, as ``Background.of`` takes it: a
+                threshold, words, or both; ``'none'``: every pixel is of a category.
+            synonyms: ``'mean'`` of a category's embeddings, or ``'max'`` of its
+                synonyms' probabilities.
+            return_scores: Whether to return ``word_scores``. These three are the
+                config's ``test_cfg`` where they are None.
 
         Yields:
             SegDataSample: As of ``predict``, in the order of the pictures. Nothing
             here keeps it.
 
         Raises:
-            ValueError: The vocabulary is refused, at once. Or a picture cannot be
-                read, after all before it were yielded.
+            ValueError: The vocabulary or an option is refused, at once. Or a picture
+                cannot be read, after all before it were yielded.
             FileNotFoundError: There is no such picture, likewise.
             TypeError: Words or a picture are something else, likewise.
         """
         words = self.vocabulary if vocabulary is None else Vocabulary.of(vocabulary)
-        return self._stream(images, words)
+        options = dict(background=background, synonyms=synonyms,
+                       return_scores=return_scores)
+        given = {k: v for k, v in options.items() if v is not None}
+        with self._asked(words, given):
+            if given:  # refused here rather than at the first picture
+                _ = self.model.queries
+        return self._stream(images, words, given)
 
-    def _stream(self, images: Iterable[ImageLike], words: Vocabulary
+    @contextmanager
+    def _asked(self, words: Vocabulary, options: dict) -> Iterator[None]:
+        """The model with other words and keys of ``test_cfg``."""
+        own, test_cfg = self.model.vocabulary, self.model.test_cfg
+        try:
+            self.model.set_vocabulary(words)
+            if options:
+                self.model.test_cfg = dict(test_cfg, **options)
+            yield
+        finally:
+            self.model.set_vocabulary(own)
+            if options:
+                self.model.test_cfg = test_cfg
+
+    def _stream(self, images: Iterable[ImageLike], words: Vocabulary, options: dict
                 ) -> Iterator[SegDataSample]:
         rest, more = iter(images), True
         while more:
@@ -141,7 +175,8 @@ class Predictor:
                     more = False
                 except Exception as error:  # told after the pictures before it
                     failed, more = error, False
-            samples = deque(self._predict_batch(pictures, words) if pictures else ())
+            samples = deque(self._predict_batch(pictures, words, options)
+                            if pictures else ())
             del pictures
             while samples:
                 yield samples.popleft()  # held by the caller alone
@@ -149,8 +184,8 @@ class Predictor:
                 raise failed
 
     @torch.no_grad()
-    def _predict_batch(self, pictures: Sequence[np.ndarray], words: Vocabulary
-                       ) -> list[SegDataSample]:
+    def _predict_batch(self, pictures: Sequence[np.ndarray], words: Vocabulary,
+                       options: dict) -> list[SegDataSample]:
         data: dict[str, list] = dict(inputs=[], data_samples=[])
         for picture in pictures:
             size = picture.shape[:2]
@@ -158,12 +193,9 @@ class Predictor:
                                         img_shape=size, ori_shape=size))
             data['inputs'].append(packed['inputs'])
             data['data_samples'].append(packed['data_samples'])
-        own = self.model.vocabulary
-        try:  # for this batch only: other words may be asked for between two of them
-            self.model.set_vocabulary(words)
+        # for this batch only: other words may be asked for between two of them
+        with self._asked(words, options):
             samples = self.model.test_step(data)
-        finally:
-            self.model.set_vocabulary(own)
         for sample in samples:
             sample.set_metainfo(dict(classes=words.names))
         return samples
@@ -179,7 +211,8 @@ class Predictor:
         """
         words = self.vocabulary if vocabulary is None else Vocabulary.of(vocabulary)
         return draw_overlay(load_image(image),
-                            result.pred_sem_seg.data[0].cpu().numpy(), words)
+                            result.pred_sem_seg.data[0].cpu().numpy(), words,
+                            none_id=result.get('none_id'))
 
 
 def hook_validation(config: Config, vocabulary: Vocabulary) -> TagValidation | None:

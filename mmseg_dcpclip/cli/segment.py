@@ -2,6 +2,7 @@
 
     dcpclip segment photo.jpg --words "cat; dog|puppy; grass"
     dcpclip segment photos --vocabulary ade20k_150 --out masks
+    dcpclip segment photo.jpg --words "cat; dog" --background "0.3; sky; wall"
 
 ';' separates categories, '|' synonyms of one. For each picture a label map
 (NAME_labels.png) and a drawing (NAME_overlay.png) are written as soon as it is done.
@@ -42,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     words.add_argument('--words', help="categories: 'cat; dog|puppy'")
     words.add_argument('--vocabulary',
                        help='a label set by name, or a txt, csv or json file')
+    parser.add_argument('--background', metavar='TEXT',
+                        help="what is of no category: a threshold in [0, 1], words, or "
+                        "both ('0.1; sky; wall'); 'none': nothing")
     parser.add_argument('--config', type=Path,
                         help='default: that of the small drawn world')
     parser.add_argument('--checkpoint',
@@ -73,12 +77,13 @@ def run(args: argparse.Namespace) -> int:
 
     from rich.console import Console
 
-    from ..apis import Predictor, category_shares, write_prediction
+    from ..apis import Predictor, category_name, category_shares, write_prediction
+    from ..datasets.labels import needs_16_bits
     predictor = Predictor(config, checkpoint, args.device)
     vocabulary = words or predictor.vocabulary
     loaded, done = Loaded(files), 0
     args.saved = lambda: f'{done} of {len(files)} pictures are written to {args.out}'
-    results = predictor.predict_stream(loaded, vocabulary)
+    results = predictor.predict_stream(loaded, vocabulary, background=args.background)
     shown = len(files) > 1
     for result in track(results, 'segmenting', total=len(files),
                         console=Console(stderr=True), disable=not shown):
@@ -86,10 +91,10 @@ def run(args: argparse.Namespace) -> int:
         seg_map = result.pred_sem_seg.data[0].cpu().numpy()
         labels, overlay = write_prediction(
             args.out, file.stem, seg_map, predictor.draw(picture, result, vocabulary),
-            wide=len(vocabulary) > 255)
+            wide=needs_16_bits(len(vocabulary), result.get('none_id')))
         done += 1
         say(f'{file.path}: {overlay}, {labels}',
-            *(f'  {100 * share:5.1f}%  {vocabulary.names[category]}'
+            *(f'  {100 * share:5.1f}%  {category_name(category, vocabulary)}'
               for category, share in category_shares(seg_map)))
     if loaded.bad:
         raise ValueError('; '.join(loaded.bad) + f'; {args.saved()}')

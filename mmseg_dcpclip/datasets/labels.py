@@ -111,6 +111,11 @@ def _stored_values(label: np.ndarray, mode: str, rawmode: str) -> np.ndarray:
     return highest - label if 'I' in form else label
 
 
+def needs_16_bits(num_classes: int, none_id: int | None = None) -> bool:
+    """Whether ids of classes and of a none class beside them need 16 bits."""
+    return num_classes > 255 or (none_id is not None and none_id > 255)
+
+
 def write_label(path: str | Path, label: np.ndarray, wide: bool) -> None:
     """Write a label map as PNG; a half-written file never stays at ``path``.
 

@@ -13,6 +13,7 @@ from prettytable import PrettyTable
 from ..datasets.labels import (
     check_ignore_index,
     check_label_ids,
+    needs_16_bits,
     write_label,
 )
 from ..files import write_json
@@ -99,7 +100,9 @@ class OVIoUMetric(IoUMetric):
                 counts = count_pixels(pred, label, num_classes, self.ignore_index)
                 if 'selected_categories' in sample:
                     selected = torch.zeros_like(counts[:1])
-                    selected[0, sample['selected_categories']] = 1
+                    # a none class may be among them
+                    selected[0, [i for i in sample['selected_categories']
+                                 if 0 <= i < num_classes]] = 1
                     counts = torch.cat([counts, selected])
                 classes = torch.nonzero(counts.sum(0)).squeeze(1)
                 # Row 0 holds the class ids of the columns.
@@ -128,10 +131,15 @@ class OVIoUMetric(IoUMetric):
         name = osp.splitext(osp.basename(sample['img_path']))[0]
         # Back to the values of the labels on disk, as IoUMetric does.
         shift = int(bool(sample.get('reduce_zero_label', False)))
+        none_id = sample.get('none_id')
+        written = pred.cpu().numpy() + shift
+        if shift and none_id == self.ignore_index:
+            written[written == none_id + shift] = 0  # what such labels ignore
+            none_id = None
         write_label(
-            osp.join(self.output_dir, f'{name}.png'),
-            pred.cpu().numpy() + shift,
-            wide=num_classes > 255)
+            osp.join(self.output_dir, f'{name}.png'), written,
+            wide=needs_16_bits(num_classes,
+                               None if none_id is None else none_id + shift))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Add up the images and score.

@@ -32,7 +32,8 @@ def validate_tags(seg_map: Tensor, feats: Tensor, text: Tensor, seen: Tensor, *,
         text: Embeddings of all categories, [C, D].
         seen: Which categories were trained on, bool [C].
         top_k: k of Eq. 17, at least 1.
-        ignore_index: An id in the map that is no category and stays.
+        ignore_index: An id in the map that stays and that no region becomes: of no
+            category, or a category that stands for none.
         candidates: What a region may become: one of ``'all'`` categories (the paper),
             or of those in the ``'map'``.
         encode: Makes features of regions, such as ``CLIPVisionBackbone.region_cls`` of
@@ -62,6 +63,8 @@ def validate_tags(seg_map: Tensor, feats: Tensor, text: Tensor, seen: Tensor, *,
     scores = F.normalize(pooled.float(), dim=-1) @ text.T
     scores = scores / text.norm(dim=-1)  # [K, C]; no second [C, D]
     own = scores.gather(1, unseen[:, None])
+    if ignore_index is not None and 0 <= ignore_index < len(text):
+        scores[:, ignore_index] = -torch.inf
     rank = (scores > own).sum(1)  # 0 is the most similar
     best = (scores.argmax(1) if candidates == 'all'
             else present[scores[:, present].argmax(1)])
@@ -99,8 +102,8 @@ class TagValidation:
     """``validate_tags`` with its settings, for the segmentor.
 
     A second look of your own is a registered class with this ``__call__``; name it as
-    ``tag_validation=dict(type=...)``. ``DCPCLIP`` hands it ``seen``, and ``encode`` if
-    its ``region`` is ``'cls'``.
+    ``tag_validation=dict(type=...)``. ``DCPCLIP`` hands it ``seen``, ``encode`` if its
+    ``region`` is ``'cls'``, and ``ignore_index`` where the model has a none class.
 
     Args:
         seen: The training vocabulary: a ``Vocabulary``, its name or path, or a
@@ -143,7 +146,8 @@ class TagValidation:
         return f'{type(self).__name__}({settings})'
 
     def __call__(self, seg_map: Tensor, feats: Tensor, text: Tensor,
-                 vocabulary: Vocabulary, encode: RegionEncoder | None = None) -> Tensor:
+                 vocabulary: Vocabulary, encode: RegionEncoder | None = None,
+                 ignore_index: int | None = None) -> Tensor:
         """Validate one map, see ``validate_tags``.
 
         Args:
@@ -152,8 +156,9 @@ class TagValidation:
             text: Embeddings of all categories, [C, D].
             vocabulary: Their words.
             encode: As there, with ``region='cls'``.
+            ignore_index: As there: the id of the none class.
         """
         seen = seen_mask(vocabulary, self.seen, self.match)
         return validate_tags(seg_map, feats, text, seen.to(seg_map.device),
                              top_k=self.top_k, candidates=self.candidates,
-                             encode=encode)
+                             encode=encode, ignore_index=ignore_index)

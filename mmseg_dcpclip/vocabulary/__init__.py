@@ -6,9 +6,11 @@ stored without importing torch or mmseg.
 
 from .label_sets import LABEL_SETS, pascal_context_val_ids, read_label_set
 from .palette import make_palette
+from .queries import Background, Queries, make_queries
 from .vocabulary import Vocabulary, Words, digest_of, match_names
 
 __all__ = [
-    'LABEL_SETS', 'Vocabulary', 'Words', 'digest_of', 'make_palette', 'match_names',
-    'pascal_context_val_ids', 'read_label_set'
+    'LABEL_SETS', 'Background', 'Queries', 'Vocabulary', 'Words', 'digest_of',
+    'make_palette', 'make_queries', 'match_names', 'pascal_context_val_ids',
+    'read_label_set'
 ]

@@ -22,4 +22,4 @@ model = dict(
     ignore_index=255,
     # Masks that follow the picture: refinement=dict(type='PAMR').
     test_cfg=dict(mode='slide', crop_size=(224, 224), stride=(112, 112),
-                  global_view=False))
+                  global_view=False, synonyms='max'))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...datasets.labels import check_ignore_index
 from ...registry import SCOPE
-from ...vocabulary import Vocabulary, Words
+from ...vocabulary import Queries, Vocabulary, Words, make_queries
 from ..clip.tower import load_towers
 from ..losses import check_finite
 from ..protocol import (
@@ -28,7 +28,7 @@ from ..structures import CLIPFeatures, Pairs, TextEmbeddings
 from ..text_encoders.text_bank import TextBank
 from ..weights import AllWeightsMixin
 from .decoding import decode_pairs
-from .label_map import make_label_map
+from .label_map import Ids, make_label_map, word_scores
 from .samples import categories_in, group_by_words, stack_labels
 from .second_look import SecondLookMixin
 from .settings import PredictSettings
@@ -177,11 +177,26 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
         # the vocabulary decides, see set_vocabulary.
         pass
 
-    def text_embeddings(self) -> TextEmbeddings:
-        """Embeddings of the current vocabulary; computed once while frozen."""
+    def text_embeddings(self, words: Vocabulary | Queries | None = None
+                        ) -> TextEmbeddings:
+        """Embeddings of words or the vocabulary; computed once while frozen."""
+        words = self.vocabulary if words is None else words
         if self.training and self.text_encoder.trainable != 'none':
-            return self.text_encoder.sample_embeddings(self.vocabulary)
-        return self.text_bank.get(self.text_encoder, self.vocabulary)
+            return self.text_encoder.sample_embeddings(words)
+        return self.text_bank.get(self.text_encoder, words)
+
+    @property
+    def none_id(self) -> int | None:
+        """int: The id of pixels of no category; None without a background."""
+        rule = self.settings.background
+        return None if rule is None else rule.id_in(
+            len(self.vocabulary), self.ignore_index)
+
+    @property
+    def queries(self) -> Vocabulary | Queries:
+        """What a picture is asked for at test time, see ``make_queries``."""
+        return make_queries(self.vocabulary, self.settings.synonyms,
+                            self.settings.background, self.none_id)
 
     # ---------------------------------------------------------------- weights
 
@@ -332,8 +347,8 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
             list[SegDataSample]: With ``pred_sem_seg`` (category ids, int64 [1, h, w]
             at ``ori_shape``), the metainfo ``selected_categories`` (ids), and what
             ``test_cfg`` asks for: ``seg_logits``, the probabilities of the selected
-            categories in their order, ``patch_features`` [D, rows, columns], and the
-            ``encoder_input`` they are of.
+            categories in their order, ``word_scores``, ``patch_features`` [D, rows,
+            columns], and the ``encoder_input`` they are of.
         """
         if data_samples is None:
             data_samples = [SegDataSample() for _ in range(len(inputs))]
@@ -347,7 +362,8 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
         """Write the predictions of images of one size."""
         views = make_views(images, **self.settings.views())
         logits, pairs, features = self.encode_decode(
-            views.images, views=views.per_image)
+            views.images, views=views.per_image,
+            text=self.text_embeddings(self.queries))
         for i, sample in enumerate(data_samples):
             self.write_prediction(sample, logits, pairs, views, i)
             self.look_again(sample, images, features, views, i)
@@ -364,13 +380,19 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
             views: The views.
             image: Which image.
         """
+        settings, none_id = self.settings, self.none_id
+        ids = Ids.of_queries(self.queries, settings.background, none_id)
         found = make_label_map(logits, pairs, views, image, sample.metainfo,
                                activation=self.decode_head.activation,
-                               max_maps=self.settings.max_maps,
-                               keep_maps=self.settings.return_logits,
+                               max_maps=settings.max_maps, ids=ids,
+                               keep_maps=settings.return_logits
+                               or settings.return_scores,
                                refinement=self.refinement)
         sample.pred_sem_seg = PixelData(data=found.seg_map[None])
         sample.set_metainfo(dict(selected_categories=found.categories.tolist(),
-                                 names_digest=self.vocabulary.names_digest))
-        if found.maps is not None:
+                                 names_digest=self.vocabulary.names_digest,
+                                 none_id=none_id))
+        if found.maps is not None and settings.return_logits:
             sample.seg_logits = PixelData(data=found.maps)
+        if found.maps is not None and settings.return_scores:
+            sample.word_scores = word_scores(found, self.vocabulary.names)

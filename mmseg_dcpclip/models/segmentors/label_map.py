@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from mmengine.structures import InstanceData
 from torch import Tensor
 
+from ...vocabulary import Background, Queries, Vocabulary
 from ..structures import Pairs
 from .views import Views, merge_views, resize, undo_augmentation
 
@@ -20,7 +22,8 @@ class LabelMap:
 
     Attributes:
         seg_map: Category ids, int64 [H, W].
-        categories: Selected categories in ascending order, int64 [C_s].
+        categories: Selected categories in ascending order, int64 [C_s]; the none class
+            is among them where one of its words was selected.
         maps: Their probabilities, float32 [C_s, H, W], or None.
     """
     seg_map: Tensor
@@ -28,10 +31,66 @@ class LabelMap:
     maps: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Ids:
+    """Which ids pixels get.
+
+    Attributes:
+        owner: The id that stands for each query, int64 [Q]; None: its place.
+        threshold: Pixels whose best probability is below it are of no category.
+        none_id: Their id.
+    """
+    owner: Tensor | None = None
+    threshold: float | None = None
+    none_id: int | None = None
+
+    @classmethod
+    def of_queries(cls, queries: Vocabulary | Queries, rule: Background | None,
+                   none_id: int | None) -> 'Ids':
+        """The ids that queries and a background rule give."""
+        owner = (torch.from_numpy(queries.owners) if isinstance(queries, Queries)
+                 else None)
+        return cls(owner, None if rule is None else rule.threshold, none_id)
+
+    def of(self, queries: Tensor) -> Tensor:
+        """Ids of queries of any shape."""
+        if self.owner is None:
+            return queries
+        return self.owner.to(queries.device)[queries]
+
+    def decide(self, best: Tensor, probability: Tensor) -> Tensor:
+        """Ids of pixels.
+
+        Args:
+            best: The best query of each pixel, int64 [H, W].
+            probability: Of that query, [H, W].
+        """
+        ids = self.of(best)
+        if self.threshold is None or self.none_id is None:
+            return ids
+        return ids.masked_fill(probability < self.threshold, self.none_id)
+
+
+def best_of_owners(maps: Tensor, owners: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest of the maps of each id.
+
+    Args:
+        maps: Of K queries, [K, H, W].
+        owners: Their ids, [K].
+
+    Returns:
+        tuple: Maps [C, H, W], and their ids, ascending [C].
+    """
+    ids, place = owners.unique(return_inverse=True)
+    if len(ids) == len(owners):
+        return maps[place.argsort()], ids
+    return torch.stack([maps[place == i].amax(0) for i in range(len(ids))]), ids
+
+
 def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
                    meta: Mapping, *, activation: str, max_maps: int,
-                   keep_maps: bool = False, refinement: Refinement | None = None
-                   ) -> LabelMap:
+                   ids: Ids = Ids(), keep_maps: bool = False,
+                   refinement: Refinement | None = None) -> LabelMap:
     """Merge the views of an image and take the best category of each pixel.
 
     Nothing of the size C x H x W is made. Of equal scores the lowest id wins.
@@ -46,6 +105,7 @@ def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
         activation: The head's, see ``CategoryHead``.
         max_maps: Category maps held at full size at once; of a large picture fewer,
             ``MAX_VALUES`` in all.
+        ids: Which ids pixels get.
         keep_maps: Also return the probabilities.
         refinement: What brings maps to their size in place of bilinear resizing, such
             as ``PAMR``.
@@ -63,6 +123,8 @@ def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
     kept = []
     best = logits.new_full(size, -torch.inf, dtype=torch.float32)
     best_id = torch.full_like(best, -1, dtype=torch.long)
+    total = best  # logarithm of the sum that a softmax divides by
+    competing = activation == 'softmax' and (keep_maps or ids.threshold is not None)
     most = max(1, min(max_maps, MAX_VALUES // max(1, size[0] * size[1])))
     for chunk, part in zip(categories.split(most), own.split(most, 1)):
         maps = undo_augmentation(merge_views(part, views, activation), meta, views.size)
@@ -72,14 +134,37 @@ def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
         better = score > best
         best = torch.where(better, score, best)
         best_id = torch.where(better, chunk[place], best_id)
+        if competing:
+            total = torch.logaddexp(total, maps.logsumexp(0))
         if keep_maps:
             kept.append(maps)
+
+    def probability(maps: Tensor) -> Tensor:
+        if activation == 'softmax':
+            return (maps - total).exp() if competing else maps
+        return maps if views.slide else maps.sigmoid()
+
+    seg_map = ids.decide(best_id, probability(best))
+    owners = ids.of(categories)
     if not keep_maps:
-        return LabelMap(best_id, categories)
-    maps = torch.cat(kept)
-    if activation == 'softmax':
-        maps -= torch.stack([part.logsumexp(0) for part in kept]).logsumexp(0)
-        maps.exp_()
-    elif not views.slide:
-        maps.sigmoid_()
-    return LabelMap(best_id, categories, maps)
+        return LabelMap(seg_map, owners.unique())
+    maps, found = best_of_owners(probability(torch.cat(kept)), owners)
+    return LabelMap(seg_map, found, maps)
+
+
+def word_scores(found: LabelMap, names: Sequence[str]) -> InstanceData:
+    """Maps that may overlap, of the selected categories of a picture.
+
+    Args:
+        found: With maps.
+        names: Of all categories; the none class is left out unless it is one.
+
+    Returns:
+        InstanceData: ``names``, ``ids`` [K], ``maps`` (probabilities [K, H, W]) and
+        ``scores`` [K], the largest probability of each map.
+    """
+    assert found.maps is not None
+    named = (found.categories >= 0) & (found.categories < len(names))
+    ids, maps = found.categories[named], found.maps[named]
+    return InstanceData(names=[names[i] for i in ids.tolist()], ids=ids,
+                        scores=maps.amax((1, 2)), maps=maps)

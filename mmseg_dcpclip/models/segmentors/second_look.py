@@ -52,6 +52,7 @@ class SecondLookMixin:
     settings: PredictSettings
     vocabulary: Vocabulary
     text_embeddings: Callable[[], TextEmbeddings]
+    none_id: Any  # a property of the segmentor: int | None
 
     @property
     def tag_validation(self) -> TagValidation | None:
@@ -103,7 +104,9 @@ class SecondLookMixin:
         if validation is None:
             return seg_map
         encode = region_encoder(validation, self.backbone, picture)
-        wanted = {} if encode is None else dict(encode=encode)
+        wanted: dict[str, Any] = {} if encode is None else dict(encode=encode)
+        if self.none_id is not None:
+            wanted['ignore_index'] = self.none_id
         return validation(seg_map, feats, self.text_embeddings().mean, self.vocabulary,
                           **wanted)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any, TypeGuard
 
+from ...vocabulary import Background
 from .decoding import MAX_PLACES
 
 MAX_MAPS = 32
@@ -27,6 +28,12 @@ class PredictSettings:
         return_features: Whether predictions carry ``patch_features``, the image's
             patch features in the joint space, and ``encoder_input``, the image as the
             encoder saw it as a whole, without padding and flips.
+        return_scores: Whether predictions carry ``word_scores``, names, ids, scores and
+            probability maps of the selected categories.
+        background: What is of no category: a threshold, words, or both, as
+            ``Background.of`` takes it; None: every pixel is of a category.
+        synonyms: ``'mean'`` of a category's embeddings, or ``'max'`` of its
+            synonyms' probabilities.
         max_maps: Category maps held at full size at once; fewer of a large picture.
         max_places: Pairs times patches that are decoded at once.
     """
@@ -36,6 +43,9 @@ class PredictSettings:
     global_view: bool = True
     return_logits: bool = False
     return_features: bool = False
+    return_scores: bool = False
+    background: Background | None = None
+    synonyms: str = 'mean'
     max_maps: int = MAX_MAPS
     max_places: int = MAX_PLACES
 
@@ -45,7 +55,8 @@ class PredictSettings:
 
         Raises:
             ValueError: An unknown key or mode, windows without their sizes or with gaps
-                between them, or a number below 1.
+                between them, a number below 1, an unknown treatment of synonyms, or a
+                background that is refused.
         """
         config = dict(test_cfg or {})
         known = [field.name for field in fields(cls)]
@@ -56,7 +67,11 @@ class PredictSettings:
                     f'test_cfg has no key {key!r}' + (
                         f'; did you mean {near[0]!r}?' if near else '')
                     + f' Known: {", ".join(known)}')
+        config['background'] = Background.of(config.get('background'))
         settings = cls(**config)
+        if settings.synonyms not in ('mean', 'max'):
+            raise ValueError("test_cfg.synonyms must be 'mean' or 'max', got "
+                             f'{settings.synonyms!r}')
         if settings.mode not in ('whole', 'slide'):
             raise ValueError("test_cfg needs mode='whole' or mode='slide', got mode="
                              f'{settings.mode!r}')

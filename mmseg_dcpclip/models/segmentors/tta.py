@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..protocol import class_of
 from .dcpclip import DCPCLIP
+from .label_map import Ids, LabelMap, word_scores
 
 
 def merge_selected(maps: Sequence[Tensor], categories: Sequence[Sequence[int]]
@@ -77,12 +78,18 @@ class OVSegTTAModel(BaseTTAModel):
         maps = [sample.seg_logits.data for sample in samples]
         merged, ids = merge_selected(maps, [s.selected_categories for s in samples])
         first = samples[0]
-        seg_map = ids[merged.argmax(0)]
+        score, place = merged.max(0)
+        rule = model.settings.background
+        threshold = None if rule is None else rule.threshold
+        seg_map = Ids(None, threshold, first.none_id).decide(ids[place], score)
         if model.tag_validation is not None:
             seg_map = model.validate(seg_map, first.patch_features.data,
                                      first.encoder_input.data)
         first.pred_sem_seg = PixelData(data=seg_map[None])
         first.set_metainfo(dict(selected_categories=ids.tolist()))
+        if model.settings.return_scores:
+            first.word_scores = word_scores(LabelMap(seg_map, ids, merged),
+                                            model.vocabulary.names)
         for name in ('seg_logits', 'patch_features', 'encoder_input'):  # of one form
             delattr(first, name)
         return first

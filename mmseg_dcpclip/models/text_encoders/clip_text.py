@@ -12,7 +12,7 @@ from mmengine.utils import ProgressBar
 from torch import Tensor
 
 from ...registry import MODELS
-from ...vocabulary import Vocabulary
+from ...vocabulary import Queries, Vocabulary
 from ..clip.loading import CLIPWeights
 from ..clip.tower import CLIPTower
 from ..structures import TextEmbeddings
@@ -111,7 +111,7 @@ class CLIPTextEncoder(CLIPTower):
         x = projection(x) if isinstance(projection, torch.nn.Module) else x @ projection
         return F.normalize(x.float(), dim=-1)
 
-    def encode(self, vocabulary: Vocabulary,
+    def encode(self, vocabulary: Vocabulary | Queries,
                templates: Sequence[str] | None = None) -> Tensor:
         """Embed every category with every template, see ``encode_blocks``.
 
@@ -120,7 +120,7 @@ class CLIPTextEncoder(CLIPTower):
         """
         return torch.cat(list(self.encode_blocks(vocabulary, templates)))
 
-    def sample_embeddings(self, vocabulary: Vocabulary) -> TextEmbeddings:
+    def sample_embeddings(self, vocabulary: Vocabulary | Queries) -> TextEmbeddings:
         """Embeddings with gradients, of one template picked at random for all.
 
         One template a step keeps the text tower's graph small.
@@ -129,7 +129,7 @@ class CLIPTextEncoder(CLIPTower):
         text = self.encode(vocabulary, [self.templates[pick]])
         return TextEmbeddings(text.expand(-1, len(self.templates), -1), text[:, 0])
 
-    def encode_blocks(self, vocabulary: Vocabulary,
+    def encode_blocks(self, vocabulary: Vocabulary | Queries,
                       templates: Sequence[str] | None = None,
                       block: int = BLOCK) -> Iterator[Tensor]:
         """Embed every category with every template, some categories at a time.

@@ -25,7 +25,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from ...vocabulary import Vocabulary
+from ...vocabulary import Queries, Vocabulary
 from ..structures import TextEmbeddings
 from .clip_text import CLIPTextEncoder
 
@@ -100,7 +100,8 @@ class TextBank:
         """Entries in memory."""
         return len(self._entries)
 
-    def get(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary) -> TextEmbeddings:
+    def get(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary | Queries
+           ) -> TextEmbeddings:
         """The embeddings of a vocabulary, computed without gradient if need be."""
         key = (vocabulary.digest, encoder.templates, encoder.weights_version())
         if key not in self._entries:
@@ -116,14 +117,16 @@ class TextBank:
         """Forget what is in memory."""
         self._entries.clear()
 
-    def folder(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary) -> Path | None:
+    def folder(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary | Queries
+              ) -> Path | None:
         """Where a vocabulary's entry is or would be; None if not on disk."""
         if self.root is None or encoder.trainable != 'none':
             return None
         fields = json.dumps(self._meta(encoder, vocabulary), sort_keys=True)
         return self.root / hashlib.sha256(fields.encode()).hexdigest()
 
-    def on_disk(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary) -> bool:
+    def on_disk(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary | Queries
+               ) -> bool:
         """Whether a sound entry of the vocabulary is on disk."""
         folder = self.folder(encoder, vocabulary)
         try:
@@ -131,7 +134,8 @@ class TextBank:
         except OSError:
             return False
 
-    def _find(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary) -> TextEmbeddings:
+    def _find(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary | Queries
+             ) -> TextEmbeddings:
         """From disk if it is there, else encoded and, if possible, kept there."""
         folder, device = self.folder(encoder, vocabulary), encoder.logit_scale.device
         if folder is None:
@@ -166,7 +170,7 @@ class TextBank:
                     'with room that can be written, or root=None', stacklevel=3)
         return self._encode(encoder, vocabulary)
 
-    def _encode(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary
+    def _encode(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary | Queries
                 ) -> TextEmbeddings:
         blocks = list(self._blocks(encoder, vocabulary))
         return self._place(torch.cat([block.templates for block in blocks]),
@@ -180,7 +184,7 @@ class TextBank:
             templates = templates.to(device)
         return TextEmbeddings(templates, mean.to(device))
 
-    def _blocks(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary
+    def _blocks(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary | Queries
                 ) -> Iterator[TextEmbeddings]:
         """Some categories at a time, on the CPU in the precision of the bank."""
         dtypes = {k: getattr(torch, v) for k, v in self.precision.items()}
@@ -189,7 +193,7 @@ class TextBank:
             yield TextEmbeddings(block.templates.to('cpu', dtypes['templates']),
                                  block.mean.to('cpu', dtypes['mean']))
 
-    def _meta(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary) -> dict:
+    def _meta(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary | Queries) -> dict:
         """All that an entry depends on, and what follows from it."""
         version = encoder.weights_version()
         if self._digest[0] != version:
