@@ -38,7 +38,7 @@ class TwoRegions(BaseSegDataset):
 class MistakenDCPCLIP(DCPCLIP):
     """Predicts 'cat' on the left and 'sky' on the right; its features know better."""
 
-    def text_embeddings(self):
+    def text_embeddings(self, words=None):
         from mmseg_dcpclip.models import TextEmbeddings
         return TextEmbeddings.from_templates(torch.eye(3)[:, None].repeat(1, 2, 1))
 
