@@ -167,7 +167,7 @@ class SimulatedDevice(TorchFunctionMode):
             self.synchronisations['tolist'] += 1
             return first.held.tolist()
         if func in (Tensor.cpu, Tensor.cuda):
-            return self._to(first, torch.device(name), args[1:])
+            return self._to(first, torch.device(name))
         if func is Tensor.to:
             return self._moved(args, kwargs)
         return self._made(func, args, kwargs)
@@ -184,13 +184,13 @@ class SimulatedDevice(TorchFunctionMode):
             target = rest.pop(0)
         if target is None:
             return Tensor.to(first, *rest, **kwargs)
-        if any(isinstance(x, torch.dtype) for x in rest) or kwargs.get('dtype'):
-            dtype = kwargs.get('dtype') or next(
-                x for x in rest if isinstance(x, torch.dtype))
+        dtype = kwargs.get('dtype') or next(
+            (x for x in rest if isinstance(x, torch.dtype)), None)
+        if dtype is not None:
             first = Tensor.to(first, dtype)
-        return self._to(first, torch.device(target), ())
+        return self._to(first, torch.device(target))
 
-    def _to(self, x: Tensor, target: torch.device, rest: tuple) -> Any:
+    def _to(self, x: Tensor, target: torch.device) -> Any:
         """A tensor on another device."""
         simulated = isinstance(x, SimulatedTensor)
         if target.type == 'cuda':

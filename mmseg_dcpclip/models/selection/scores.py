@@ -43,7 +43,7 @@ def image_logits(cls: Tensor, text: Tensor, logit_scale: float, chunk: int
 
 
 def best_of_patches(patch: Tensor, text: Tensor, weights: Sequence[Tensor], chunk: int,
-                     block: int) -> list[Tensor]:
+                    block: int) -> list[Tensor]:
     """The best category of each patch.
 
     Args:
