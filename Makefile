@@ -57,7 +57,7 @@ demo: $(INSTALLED)
 	@$(PY) -m mmseg_dcpclip.cli demo
 
 test: $(INSTALLED)
-	@$(PY) -m pytest tests
+	@OMP_NUM_THREADS=1 $(PY) -m pytest tests --numprocesses logical --maxprocesses 8
 
 lint: $(INSTALLED)
 	@$(PY) -m ruff check .

@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.runner import save_checkpoint
 from mmseg.registry import MODELS
 from PIL import Image
+from ports import free_port
 from toys import assert_all_gradients, toy_model, toy_model_config, toy_samples
 
 from mmseg_dcpclip import Predictor
@@ -95,7 +96,8 @@ def through_the_script(*more, processes):
         bins = os.pathsep.join((str(Path(sys.executable).parent), os.environ['PATH']))
         done = subprocess.run(
             [*words, *more], capture_output=True, text=True,
-            env={**os.environ, 'PATH': bins, 'OMP_NUM_THREADS': '1', 'PORT': '29731'})
+            env={**os.environ, 'PATH': bins, 'OMP_NUM_THREADS': '1',
+                 'PORT': str(free_port())})
         assert done.returncode == 0, done.stderr[-3000:]
     return run
 

@@ -1,13 +1,13 @@
 """mmseg's own tools with our configs, as they lie in its installation."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import mmseg
 import pytest
+from ports import free_port
 
 from mmseg_dcpclip.shipped import config_path
 
@@ -27,11 +27,8 @@ def run(*words, processes=1):
     """Output of one of mmseg's scripts; it must end well."""
     start = [sys.executable]
     if processes > 1:
-        with socket.socket() as free:  # a port that nobody listens on
-            free.bind(('127.0.0.1', 0))
-            port = free.getsockname()[1]
         start += ['-m', 'torch.distributed.run', f'--nproc_per_node={processes}',
-                  f'--master_port={port}']
+                  f'--master_port={free_port()}']
     done = subprocess.run(
         [*start, *map(str, words)], capture_output=True, text=True,
         env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)})
