@@ -17,6 +17,7 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 
 from ..engine import TagValidationHook
+from ..models.devices import check_device
 from ..models.tag_validation import TagValidation
 from ..shipped import find_config
 from ..vocabulary import Vocabulary, Words
@@ -40,8 +41,8 @@ class Predictor:
 
     Raises:
         FileNotFoundError: There is no such config or checkpoint.
-        ValueError: The config is none of a DCPCLIP model, or the checkpoint belongs
-            to another one.
+        ValueError: There is no such device, the config is none of a DCPCLIP model, or
+            the checkpoint belongs to another one.
     """
 
     def __init__(self, config: str | Path | Config,
@@ -49,13 +50,13 @@ class Predictor:
                  device: str | torch.device = 'cpu',
                  tag_validation: TagValidation | None = None,
                  batch_size: int = 8) -> None:
+        self.device = check_device(device)
         if not isinstance(config, Config):
             config = Config.fromfile(find_config(config))
         if 'model' not in config or 'test_pipeline' not in config:
             raise ValueError('the config has no model or no test_pipeline')
         init_default_scope(config.get('default_scope', 'mmseg'))
         self.config = config
-        self.device = torch.device(device)
         self.batch_size = batch_size
         self.model = MODELS.build(config.model)
         if not hasattr(self.model, 'set_vocabulary'):

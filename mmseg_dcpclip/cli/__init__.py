@@ -90,6 +90,9 @@ def _guarded(run: Callable[[argparse.Namespace], int], args: argparse.Namespace,
     warnings.formatwarning = one_line
     try:
         import_mmseg()
+        if getattr(args, 'device', None):
+            from ..models.devices import check_device
+            check_device(args.device)
         status = run(args)
         sys.stdout.flush()
         return status

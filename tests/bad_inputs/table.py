@@ -150,4 +150,12 @@ COMMANDS = [
     ('pretrain --out folder', 1, 'folder.*name a file'),
     ('reproduce table9', 2, 'invalid choice'),
     ('benchmark --config gone.py', 2, 'no such config: gone.py'),
+    ('segment p.png --words a --device cud', 1, "device 'cud' cannot be used here"),
+    ('segment p.png --words a --device cuda:99', 1, "'cuda:99' .*there are: cpu"),
+    ('segment p.png --words a --device meta', 1, "device 'meta' holds no values"),
+    ('encode MINI none --device cud', 1, "device 'cud' cannot be used here"),
+    ('measure selection MINI none --device cuda:99', 1, "'cuda:99' cannot be used"),
+    ('figures fig6 --device cud', 1, "device 'cud' cannot be used here"),
+    ('pretrain --out w.pth --device cuda:99', 1, "'cuda:99' cannot be used"),
+    ('benchmark --device cuda:99', 1, "'cuda:99' cannot be used"),
 ]

@@ -1,6 +1,7 @@
 """What is wrong is named, on the API and the command line: the table, row by row."""
 
 import errno
+import logging
 import os
 import re
 import sys
@@ -30,6 +31,8 @@ def predictor():
 def place(tmp_path, monkeypatch):
     """A folder with some bad files and one picture, the current one."""
     monkeypatch.chdir(tmp_path)
+    # loggers of earlier tests write to streams that pytest has closed
+    monkeypatch.setattr(logging, 'raiseExceptions', False)
     Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save('p.png')
     Path('torn.png').write_bytes(Path('p.png').read_bytes()[:40])
     Path('empty.png').touch()
