@@ -84,6 +84,7 @@ LABELS = [
 LABEL_VALUES = [
     ([0, 255], 'rest crack', "only 0 and 255.*'crack', has no pixel.*color_masks"),
     ([1, 2, 3], 'a b c', 'seem to count from 1.*reduce_zero_label=True'),
+    ([1, 2, 3, 255], 'a b c', 'seem to count from 1: their highest value is 3'),
     ([0, 1, 7, 9], 'a b', r'values 7, 9 are neither a class \(0..1\).*index 255'),
     ([0, 2, 254], 'a b', r'values 2, 254 are neither.*label.*such as'),
     ([255, 255], 'a b c', 'no pixel has a class'),
@@ -164,6 +165,7 @@ OPTIONS = [
     ('model.test_cfg.mod=whole', 1, "did you mean 'mode'"),
     ('model.test_cfg.max_maps=0', 1, 'max_maps must be at least 1'),
     ('test_pipeline.9.type=X', 1, 'not in a list of'),
+    ('test_pipeline.5.type=X', 1, '.5 is not in a list of 5; count from 0'),
     ('test_pipeline.2.max_side=0', 1, 'max_side must be 1 pixel or more'),
     ('test_pipeline.2.max_sid=9', 1, "did you mean 'max_side'"),
     ('model.backbone.type=NoSuch', 1, 'NoSuch'),
