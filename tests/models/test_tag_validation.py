@@ -109,11 +109,11 @@ def test_what_is_looked_at_again_lies_as_the_map_does(test_cfg):
         model.predict(images, samples)
     for plain, turned in zip(told[:2], told[2:], strict=True):
         for before, after in zip(plain, turned, strict=True):
-            torch.testing.assert_close(after, before.flip(-1))
+            torch.testing.assert_close(after, before.flip(-1), atol=1e-4, rtol=1e-4)
     expected = images
     if test_cfg['mode'] == 'slide':
         expected = torch.nn.functional.interpolate(images, (24, 24), mode='bilinear')
     for (_, feats, picture), image in zip(told, expected, strict=False):
         torch.testing.assert_close(picture, image)
         torch.testing.assert_close(feats, model.backbone(image[None]).patch_map[0],
-                                   atol=1e-5, rtol=1e-4)
+                                   atol=1e-4, rtol=1e-4)
