@@ -237,7 +237,7 @@ def test_tables_of_colours(place, capsys, name, text, message):
     Path('p.png').rename('masks/p.png')
     if name is not None:
         Path(name).write_text(text)
-    # the table stops all, a mask is one problem among the others'
+    # the table stops all, a mask is told among others
     assert main(['data', 'convert', 'color_masks', 'masks', '--colors',
                  name or 'c.csv', '--out', 'out', '--workers', '1']) == 1
     assert re.search(message, ''.join(capsys.readouterr()))
