@@ -249,6 +249,13 @@ def _check_one(name: str, own: bool, args: argparse.Namespace
                         args.workers), []
 
 
+def _tell_check(name: str, root: Path, args: argparse.Namespace) -> int:
+    """``--check`` of a converter whose labels lie where the dataset's config says."""
+    from ..preparation import check_dataset
+    reports, _ = check_dataset(name, root, read_labels=True, workers=args.workers)
+    return _tell_reports(reports, args.histogram)
+
+
 def _coco_stuff(args: argparse.Namespace) -> int:
     from ..preparation import coco_stuff
     if not args.check:
@@ -263,7 +270,7 @@ def _ade20k_847(args: argparse.Namespace) -> int:
     from ..preparation import ade20k_847
     if not args.check:
         return _tell_conversions(ade20k_847.convert(args.raw, args.out, args.workers))
-    return _tell_reports(ade20k_847.check(args.out, args.workers), args.histogram)
+    return _tell_check('ade20k_847', args.out, args)
 
 
 def _pascal_context(args: argparse.Namespace) -> int:
@@ -285,14 +292,14 @@ def _coco_object(args: argparse.Namespace) -> int:
     from ..preparation import coco_object
     if not args.check:
         return _tell_conversions(coco_object.convert(args.root, args.workers))
-    return _tell_reports(coco_object.check(args.root, args.workers), args.histogram)
+    return _tell_check('coco_object_81', args.root, args)
 
 
 def _cityscapes(args: argparse.Namespace) -> int:
     from ..preparation import cityscapes
     if not args.check:
         return _tell_conversions(cityscapes.convert(args.root, args.workers))
-    return _tell_reports(cityscapes.check(args.root, args.workers), args.histogram)
+    return _tell_check('cityscapes_19', args.root, args)
 
 
 def _speed(args: argparse.Namespace) -> int:

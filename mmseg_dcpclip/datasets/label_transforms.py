@@ -75,13 +75,12 @@ def check_wrappers(dataset: Any) -> None:
     Raises:
         ValueError: As of ``check_label_transforms``.
     """
-    pipeline = getattr(dataset, 'pipeline', ())
-    transforms = getattr(pipeline, 'transforms', pipeline)
     for inner in datasets_inside(dataset):
         check_wrappers(inner)
         for one in datasets_inside(inner) or [inner]:
             if hasattr(one, 'vocabulary'):
-                check_label_transforms(transforms, one.vocabulary, one.ignore_index)
+                check_label_transforms(getattr(dataset, 'pipeline', ()),
+                                       one.vocabulary, one.ignore_index)
 
 
 def all_transforms(transforms: Iterable[Any]) -> Iterator[Any]:

@@ -10,12 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..datasets import ADE20K847Dataset
 from ..datasets.labels import WIDE_IGNORE, write_label
 from ..datasets.pictures import decode_picture, orientation_of, picture_size, turn
 from ..files import write_atomic
 from ..vocabulary import read_label_set
-from .checking import PUBLISHED, Report, check_split
 from .conversion import Conversion, FileJob, convert_all, remap, remap_table
 
 RAW_FOLDER = 'images/ADE/validation'
@@ -137,25 +135,4 @@ def convert(raw: Path, out: Path, workers: int | None = None) -> list[Conversion
     return [
         convert_all(partial(convert_picture, table=table), make_jobs(raw, out),
                     workers, 'ade20k_847 val')
-    ]
-
-
-def check(out: Path, workers: int | None = None) -> list[Report]:
-    """Check what was written.
-
-    Args:
-        out: Folder of the new dataset.
-        workers: Number of processes. None: one per core.
-
-    Returns:
-        list[Report]: The one of val.
-    """
-    build = partial(
-        ADE20K847Dataset,
-        data_root=str(out),
-        data_prefix=dict(img_path=IMAGES, seg_map_path=LABELS),
-        skip_unlabelled=True)
-    return [
-        check_split('ade20k_847 val', build, PUBLISHED['ade20k_847', 'val'],
-                    workers=workers)
     ]

@@ -6,13 +6,11 @@
 from functools import partial
 from pathlib import Path
 
-from ..datasets import Cityscapes19Dataset
 from ..vocabulary import read_label_set
-from .checking import PUBLISHED, Report, check_split
 from .conversion import Conversion, FileJob, convert_all, convert_png, remap_table
 
 NUM_VALUES = 34  # ids 0..33; -1, the licence plate, is never drawn
-IMAGES, LABELS = 'leftImg8bit/val', 'gtFine/val'
+LABELS = 'gtFine/val'
 RAW, SUFFIX = '_gtFine_labelIds.png', '_gtFine_labelTrainIds.png'
 
 
@@ -54,20 +52,3 @@ def convert(root: Path, workers: int | None = None) -> list[Conversion]:
     table = remap_table(read_label_set('cityscapes_19')['source_ids'], NUM_VALUES, 255)
     return [convert_all(partial(convert_png, table=table), make_jobs(root), workers,
                         'cityscapes_19 val')]
-
-
-def check(root: Path, workers: int | None = None) -> list[Report]:
-    """Check what was written.
-
-    Args:
-        root: Folder of the dataset.
-        workers: Number of processes. None: one per core.
-
-    Returns:
-        list[Report]: The one of val.
-    """
-    build = partial(
-        Cityscapes19Dataset, data_root=str(root), skip_unlabelled=True,
-        data_prefix=dict(img_path=IMAGES, seg_map_path=LABELS))
-    return [check_split('cityscapes_19 val', build, PUBLISHED['cityscapes_19', 'val'],
-                        workers=workers)]

@@ -80,6 +80,66 @@ LABELS = [
     (np.full((4, 4), 65535, np.uint16), 847, 'label id 65535 .*ignore index 255'),
     (np.zeros((4, 5), np.uint8), 9, r'label.png is \(4, 5\), its image'),
 ]
+# Labels of a folder of one's own: values, class names, what `data check` says of them.
+LABEL_VALUES = [
+    ([0, 255], 'rest crack', "only 0 and 255.*'crack', has no pixel.*color_masks"),
+    ([1, 2, 3], 'a b c', 'seem to count from 1.*reduce_zero_label=True'),
+    ([1, 2, 3, 255], 'a b c', 'seem to count from 1: their highest value is 3'),
+    ([0, 1, 7, 9], 'a b', r'values 7, 9 are neither a class \(0..1\).*index 255'),
+    ([0, 2, 254], 'a b', r'values 2, 254 are neither.*label.*such as'),
+    ([255, 255], 'a b c', 'no pixel has a class'),
+]
+# What happens to a folder of one's own (see ``harms``), and what `data check` says.
+FOLDERS = [
+    ('one picture is turned', r'0.png is \(32, 40\), its picture .*\(40, 32\).*orient'),
+    ('one picture is empty', '0.jpg cannot be read as a picture: the file is empty'),
+    ('one picture is torn', '0.jpg cannot be read as a picture'),
+    ('one label is RGB', '0.png is an image of mode RGB.*color_masks'),
+    ('one label is torn', 'cannot decode the label .*0.png'),
+    ('one label is smaller', r'0.png is \(9, 9\), its picture'),
+    ('one label is gone', '1 of 4 pictures have no label, such as .*0.jpg'),
+    ('one label is .PNG', '0.PNG is there: labels end with .png, see seg_map_suffix'),
+    ('one label is alone', '1 labels belong to no picture, such as .*alone.png'),
+    ('two pictures, one name', '0.jpg and 0.png would have the same label'),
+    ('no pictures', 'not found: .*images/train'),
+    ('no classes', 'no class file'),
+]
+# A transform that puts labels together or fills them, where 255 is a class.
+FILLS = [
+    (dict(type='RandomRotate', prob=1.0, degree=9), "RandomRotate takes 255.*'k255'"),
+    (dict(type='Pad', size=(64, 64)), "Pad takes 255 .*'k255': set .*seg=65535"),
+    (dict(type='RandomRotate', prob=1.0, degree=9, seg_pad_val=7),
+     "takes 7 .*'k7': set seg_pad_val=65535"),
+    (dict(type='RandomCutOut', prob=1.0, n_holes=1, cutout_shape=(4, 4), seg_fill_in=0),
+     "takes 0 .*'k0': set seg_fill_in=65535"),
+    (dict(type='RandomCrop', crop_size=(8, 8), cat_max_ratio=0.5),
+     "RandomCrop takes 255 .*'k255': set ignore_index=65535"),
+    (dict(type='RandomRotFlip', rotate_prob=1.0), 'RandomRotFlip mixes class ids'),
+    (dict(type='LoadAnnotations'), 'LoadAnnotations cuts ids to 8 bits'),
+]
+# Tables of colours for masks (the file, its text, the message), and masks themselves.
+COLOR_TABLES = [
+    ('c.csv', '', 'names no class'), ('c.csv', 'name,r,g,b', 'names no class'),
+    ('c.csv', 'ignore,0,0,0', 'names no class'),
+    ('c.csv', 'a,1,2\nb,1,2,3,4', 'line 2: expected a name and three numbers'),
+    ('c.csv', 'name,r,g,b\na,1,2,256', 'line 2.*0..255'),
+    ('c.csv', 'a,1,2,3\nb,1,2,3', "line 2: the colour .*'a' already"),
+    ('c.json', '{', 'cannot be read as a table of colours'),
+    ('c.json', '[["a", 1, 2]]', 'entry 0: expected a name and three numbers'),
+    ('c.csv', 'a,1,2,3', r'p.png.*colour.*90, 90, 90'),
+    (None, '', 'c.csv'),
+]
+# What happens to an entry of the text bank, what is said of it before it is made anew.
+BANKS = [
+    ('templates.bin', b'', 'templates.bin has 0 bytes instead of'),
+    ('templates.bin', None, 'cannot be read.*templates.bin'),
+    ('mean.bin', b'', 'mean.bin is not what meta.json says'),
+    ('mean.bin', None, 'cannot be read.*mean.bin'),
+    ('meta.json', b'{"format', 'meta.json is broken'),
+    ('meta.json', b'[]', 'meta.json is broken: no fields'),
+    ('meta.json', b'{}', 'its meta.json has other format'),
+    ('meta.json', None, 'cannot be read.*meta.json'),
+]
 # The file's content, or None for no file at all.
 CONFIGS = [
     (None, 'no such config: .*config.py'), ('', 'has no model'),
@@ -105,6 +165,7 @@ OPTIONS = [
     ('model.test_cfg.mod=whole', 1, "did you mean 'mode'"),
     ('model.test_cfg.max_maps=0', 1, 'max_maps must be at least 1'),
     ('test_pipeline.9.type=X', 1, 'not in a list of'),
+    ('test_pipeline.5.type=X', 1, '.5 is not in a list of 5; count from 0'),
     ('test_pipeline.2.max_side=0', 1, 'max_side must be 1 pixel or more'),
     ('test_pipeline.2.max_sid=9', 1, "did you mean 'max_side'"),
     ('model.backbone.type=NoSuch', 1, 'NoSuch'),

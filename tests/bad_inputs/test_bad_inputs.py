@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import re
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -11,12 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import table
+from data_trees import blocks, make_own_tree, save_label, save_turned
+from mmengine.config import Config
+from mmseg.registry import TRANSFORMS
 from PIL import Image
 
 from mmseg_dcpclip import Predictor, Vocabulary
 from mmseg_dcpclip.apis import load_image
 from mmseg_dcpclip.cli import main
 from mmseg_dcpclip.datasets import LoadWideAnnotations
+from mmseg_dcpclip.datasets.label_transforms import check_label_transforms
+from mmseg_dcpclip.preparation import check_own
+from mmseg_dcpclip.shipped import config_path
 
 FROZEN = str(Path(__file__).resolve().parents[2] / 'configs/dcpclip_mini_frozen.py')
 MODEL = ['--config', FROZEN, '--checkpoint', 'none']
@@ -64,10 +71,10 @@ def ids(rows):
     return [f'{i}-{str(row[0])[:20]!a}' for i, row in enumerate(rows)]
 
 
-def test_there_are_a_hundred():
+def test_as_many_as_the_docs_say():
     rows = [value for name, value in vars(table).items()
             if name.isupper() and isinstance(value, list)]
-    assert sum(map(len, rows)) >= 100
+    assert sum(map(len, rows)) >= 190
 
 
 @pytest.mark.parametrize('source, kind, message', table.PICTURES,
@@ -155,6 +162,104 @@ def test_labels(place, content, classes, message):
         LoadWideAnnotations()(dict(
             seg_map_path='label.png', img_path='p.png', ori_shape=(4, 4),
             num_classes=classes))
+
+
+@pytest.fixture
+def own(place):
+    return make_own_tree(place / 'own', num_train=4)
+
+
+def assert_checked(root, capsys, message, **changes):
+    """What `data check` finds, by the function and on the command line."""
+    settings = Config.fromfile(config_path('_base_/datasets/own_dataset')
+                               ).train_dataloader.dataset.to_dict()
+    report = check_own('own', settings | dict(data_root=str(root)) | changes, 1)
+    assert re.search(message, '\n'.join(report.problems), re.S), report.problems
+    options = [f'{key}={value}' for key, value in changes.items()]
+    assert main(['data', 'check', str(root), '--workers', '1',
+                 *(['--cfg-options', *options] if options else [])]) == 1
+    out = capsys.readouterr().out
+    assert re.search(f'PROBLEM: [^\n]*({message})', out), out
+
+
+@pytest.mark.parametrize('values, names, message', table.LABEL_VALUES,
+                         ids=ids(table.LABEL_VALUES))
+def test_values_of_labels(own, capsys, values, names, message):
+    (own / 'classes.txt').write_text(names.replace(' ', '\n'))
+    for path in (own / 'labels/train').iterdir():
+        save_label(path, blocks(values, (32, 40)).astype(np.uint8))
+    assert_checked(own, capsys, message)
+
+
+def harms(root):
+    """What each row of ``FOLDERS`` does."""
+    picture, label = root / 'images/train/0.jpg', root / 'labels/train/0.png'
+    grey = np.zeros((9, 9), np.uint8)
+    return {
+        'one picture is turned': lambda: save_turned(
+            picture, Image.new('RGB', (40, 32)), 6),
+        'one picture is empty': lambda: picture.write_bytes(b''),
+        'one picture is torn': lambda: picture.write_bytes(picture.read_bytes()[:200]),
+        'one label is RGB': lambda: Image.new('RGB', (40, 32)).save(label),
+        'one label is torn': lambda: label.write_bytes(label.read_bytes()[:40]),
+        'one label is smaller': lambda: save_label(label, grey),
+        'one label is gone': label.unlink,
+        'one label is .PNG': lambda: label.rename(label.with_suffix('.PNG')),
+        'one label is alone': lambda: save_label(label.with_name('alone.png'), grey),
+        'two pictures, one name': lambda: Image.new('RGB', (40, 32)).save(
+            picture.with_suffix('.png')),
+        'no pictures': lambda: shutil.rmtree(picture.parent),
+        'no classes': (root / 'classes.txt').unlink,
+    }
+
+
+@pytest.mark.parametrize('harm, message', table.FOLDERS, ids=ids(table.FOLDERS))
+def test_folders(own, capsys, harm, message):
+    harms(own)[harm]()
+    assert_checked(own, capsys, message)
+
+
+def test_other_endings(own, capsys):
+    picture = own / 'images/train/0.jpg'
+    picture.rename(picture.with_suffix('.JPG'))
+    assert_checked(own, capsys, '1 files in .*left out .1 .JPG.*img_suffix=None',
+                   img_suffix='.jpg')
+
+
+@pytest.mark.parametrize('transform, message', table.FILLS, ids=ids(table.FILLS))
+def test_fill_values(place, transform, message):
+    vocabulary = Vocabulary([f'k{i}' for i in range(256)])
+    with pytest.raises(ValueError, match=message):
+        check_label_transforms([TRANSFORMS.build(transform)], vocabulary, 65535)
+
+
+@pytest.mark.parametrize('name, text, message', table.COLOR_TABLES,
+                         ids=ids(table.COLOR_TABLES))
+def test_tables_of_colours(place, capsys, name, text, message):
+    Path('masks').mkdir()
+    Path('p.png').rename('masks/p.png')
+    if name is not None:
+        Path(name).write_text(text)
+    # the table stops all, a mask is told among others
+    assert main(['data', 'convert', 'color_masks', 'masks', '--colors',
+                 name or 'c.csv', '--out', 'out', '--workers', '1']) == 1
+    assert re.search(message, ''.join(capsys.readouterr()))
+
+
+@pytest.mark.parametrize('name, content, message', table.BANKS, ids=ids(table.BANKS))
+def test_damaged_banks(place, name, content, message):
+    """Said, and the entry is made anew: the next run finds it sound."""
+    words = ['encode', FROZEN, '--vocabulary', 'mini-20', '--bank', 'bank']
+    assert main(words) == 0
+    path, = Path('bank').rglob(name)
+    sound = path.read_bytes()
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    with pytest.warns(UserWarning, match=f'no sound entry of the text bank.*{message}'):
+        assert main(words) == 0
+    assert path.read_bytes() == sound
 
 
 def test_interrupted_training(place, capsys, monkeypatch):

@@ -159,6 +159,16 @@ def test_augmentation_hangs_on_the_place_alone():
     assert pickle.loads(pickle.dumps(places[1])).number == 9
 
 
+def test_no_two_processes_share_a_place():
+    numbered = Runner.build_dataloader(number_samples(
+        loader(PACK, 4, type='DefaultSampler'), 0)).sampler
+    found = []
+    for rank in range(3):
+        numbered.rank, numbered.processes = rank, 3
+        found += [place.number for place, _ in zip(numbered, range(4))]
+    assert sorted(found) == list(range(12))
+
+
 def test_killed_and_resumed_equals_left_alone(tmp_path):
     """One kill of each kind; the pages name the command for more."""
     script = Path(__file__).resolve().parents[1] / 'kill_and_resume.py'

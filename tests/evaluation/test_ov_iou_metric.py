@@ -222,6 +222,13 @@ def test_predictions_as_png(tmp_path, num_classes, reduce_zero, mode, expected):
     assert np.array(image).tolist() == [expected]
 
 
+def test_a_none_class_that_a_shift_brings_beyond_8_bits(tmp_path):
+    metric = OVIoUMetric(65535, seen=None, output_dir=str(tmp_path), format_only=True)
+    evaluate(metric, tuple(f'class {i}' for i in range(255)), [
+        sample([[0, 255]], img_path='b.jpg', reduce_zero_label=True, none_id=255)])
+    assert np.array(Image.open(tmp_path / 'b.png')).tolist() == [[1, 256]]
+
+
 @pytest.mark.parametrize('ignore, num_classes, sample_args, message', [
     (255, 256, (PRED, LABEL), 'ignore_index=255 is a class id .*=65535'),
     (255, 4, (PRED, None), 'a.jpg has no label'),

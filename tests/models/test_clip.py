@@ -3,6 +3,7 @@
 import json
 import warnings
 
+import cv2
 import open_clip
 import pytest
 import torch
@@ -130,6 +131,16 @@ def test_position_embedding_keeps_its_own_grid_and_corners():
     larger = resize_position_embedding(table, (4, 8))
     assert larger.shape == (33, 6)
     torch.testing.assert_close(larger[0], table[0])
+
+
+def test_positions_of_patches_are_resized_without_that_of_cls():
+    table = torch.randn(1 + 16, 3)
+    square = table[1:].view(4, 4, 3).numpy()
+    resized = cv2.resize(square, (9, 6), interpolation=cv2.INTER_CUBIC)
+    found = resize_position_embedding(table, (6, 9))
+    torch.testing.assert_close(found[0], table[0])
+    torch.testing.assert_close(found[1:].view(6, 9, 3), torch.from_numpy(resized),
+                               atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize('form', ['safetensors', 'state_dict', 'module', 'openai',

@@ -50,6 +50,10 @@ def test_patches_of_regions():
     found = region_patches(seg_map, torch.tensor([0, 1, 5]), (2, 2))
     assert found.tolist() == [[True, False, True, False], [False, True, False, True],
                               [True, False, False, False]]
+    # half a patch is enough
+    halves = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]])
+    assert region_patches(halves, torch.tensor([0, 1]), (1, 2)).tolist() == [
+        [True, False], [True, True]]
 
 
 @torch.no_grad()

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from mmseg.structures import SegDataSample
+from toys import toy_model
 
 from mmseg_dcpclip import Vocabulary
 from mmseg_dcpclip.models import TagValidation, validate_tags
@@ -84,3 +86,34 @@ def test_seen_by_name():
     feats = torch.tensor([0.0, 0.0, 1.0])[:, None, None].expand(3, 1, 2)
     result = validation(seg_map, feats, torch.eye(3), Vocabulary(['cat', 'dog', 'sky']))
     assert result.tolist() == [[0, 2]]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('test_cfg', [
+    dict(mode='whole'), dict(mode='slide', crop_size=(24, 24), stride=(16, 16))])
+def test_what_is_looked_at_again_lies_as_the_map_does(test_cfg):
+    """Of the second of two pictures, under a flip."""
+    told = []
+
+    def record(seg_map, feats, text, vocabulary, encode):
+        told.append((seg_map, feats, encode.args[0][0]))
+        return seg_map
+
+    record.region = 'cls'
+    model = toy_model(seed=1, test_cfg=test_cfg).eval()
+    model.tag_validation = record
+    images = torch.randn(2, 3, 40, 40)
+    metas = [dict(ori_shape=(40, 40))] * 2
+    for flip in ({}, dict(flip=True, flip_direction='horizontal')):
+        samples = [SegDataSample(metainfo={**meta, **flip}) for meta in metas]
+        model.predict(images, samples)
+    for plain, turned in zip(told[:2], told[2:], strict=True):
+        for before, after in zip(plain, turned, strict=True):
+            torch.testing.assert_close(after, before.flip(-1), atol=1e-4, rtol=1e-4)
+    expected = images
+    if test_cfg['mode'] == 'slide':
+        expected = torch.nn.functional.interpolate(images, (24, 24), mode='bilinear')
+    for (_, feats, picture), image in zip(told, expected, strict=False):
+        torch.testing.assert_close(picture, image, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(feats, model.backbone(image[None]).patch_map[0],
+                                   atol=1e-4, rtol=1e-4)

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from mmcv import imflip
 from toys import WORDS, toy_model, toy_samples
+
+from mmseg_dcpclip.models.segmentors.views import undo_augmentation
 
 COSINES = dict(neck=None, decode_head=dict(
     type='CosineHead', scale=40., bias=0., activation='softmax', trainable=False))
@@ -149,3 +152,18 @@ def test_a_selection_of_nothing_is_an_error(monkeypatch):
 def test_other_activations_are_refused():
     with pytest.raises(ValueError, match="activation must be 'sigmoid' or 'softmax'"):
         toy_model(decode_head=dict(type='CosineHead', activation='sigmoids'), neck=None)
+
+
+@pytest.mark.parametrize('cell', [1, 2])
+@pytest.mark.parametrize('direction', [None, 'horizontal', 'vertical', 'diagonal'])
+def test_padding_of_four_sides_and_flips_are_undone(direction, cell):
+    """A picture is flipped, then padded; maps may be smaller than the input."""
+    maps = np.random.default_rng(0).normal(size=(6, 10, 3))
+    flipped = maps if direction is None else imflip(maps, direction)
+    padded = np.pad(flipped, ((3, 4), (1, 2), (0, 0)))  # top, bottom, left, right
+    meta = dict(padding_size=[n * cell for n in (1, 2, 3, 4)],
+                flip=direction is not None, flip_direction=direction)
+    rows, columns = padded.shape[:2]
+    found = undo_augmentation(torch.from_numpy(padded).permute(2, 0, 1), meta,
+                              (rows * cell, columns * cell))
+    assert np.array_equal(found.permute(1, 2, 0).numpy(), maps)

@@ -17,6 +17,8 @@ from ..structures import Pairs
 
 Images = Tensor | Sequence[Tensor]
 Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels
+# What each of mmcv's directions turns of [K, h, w].
+FLIPPED = dict(horizontal=(2, ), vertical=(1, ), diagonal=(1, 2))
 
 
 def group_by_size(images: Images) -> Iterator[tuple[list[int], Tensor]]:
@@ -191,6 +193,4 @@ def undo_augmentation(maps: Tensor, meta: Mapping, size: tuple[int, int]) -> Ten
     height, width = size
     maps = maps[:, round(top * rows / height):round((height - bottom) * rows / height),
                 round(left * columns / width):round((width - right) * columns / width)]
-    if meta.get('flip'):
-        maps = maps.flip(2 if meta.get('flip_direction') == 'horizontal' else 1)
-    return maps
+    return maps.flip(FLIPPED[meta['flip_direction']]) if meta.get('flip') else maps
