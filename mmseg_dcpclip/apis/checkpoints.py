@@ -1,11 +1,51 @@
-"""Checkpoints for a model."""
+"""Configs and checkpoints for a model."""
 
 from pathlib import Path
 
+from mmengine.config import Config
 from torch import nn
 
+from .. import catalogue
 from ..models.weight_routes import naming, read_checkpoint
 from ..models.weights import fit_weights
+from ..shipped import config_path, find_config
+from .hub import find_folder, is_hub_model, read_folder
+
+NO_CHECKPOINT = 'none'  # CLIP's own weights only
+
+
+def find_model(config: str | Path | Config, checkpoint: str | Path | None = None
+               ) -> tuple[Config, str | Path | None]:
+    """The config and the weights that are meant.
+
+    Args:
+        config: As ``Predictor`` takes it.
+        checkpoint: Likewise.
+
+    Returns:
+        tuple: The config, and its weights; None for CLIP's only.
+
+    Raises:
+        FileNotFoundError: There is no such config, or a folder lacks a file.
+        ValueError: A saved model cannot be read.
+        RuntimeError: A saved model cannot be downloaded.
+    """
+    own: str | Path | None = None
+    if not isinstance(config, Config):
+        if is_hub_model(config):
+            config, own = read_folder(find_folder(config))
+        else:
+            path = find_config(config)
+            config, own = Config.fromfile(path), shipped_weights(path)
+    chosen = own if checkpoint is None else checkpoint
+    return config, None if str(chosen) == NO_CHECKPOINT else chosen
+
+
+def shipped_weights(config: Path) -> Path | None:
+    """Trained weights that the package ships for a config, if it is one of its own."""
+    weights = catalogue.TRAINED_WEIGHTS.get(config.stem)
+    own = weights is not None and config.samefile(config_path(config.stem))
+    return weights if own else None
 
 
 def load_weights(model: nn.Module, checkpoint: str | Path, *, left_over: bool = False
