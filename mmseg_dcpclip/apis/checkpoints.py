@@ -30,22 +30,37 @@ def find_model(config: str | Path | Config, checkpoint: str | Path | None = None
         ValueError: A saved model cannot be read.
         RuntimeError: A saved model cannot be downloaded.
     """
-    own: str | Path | None = None
+    own: Path | None = None
     if not isinstance(config, Config):
         if is_hub_model(config):
             config, own = read_folder(find_folder(config))
         else:
             path = find_config(config)
-            config, own = Config.fromfile(path), shipped_weights(path)
+            config, own = Config.fromfile(path), _shipped_weights(path)
     chosen = own if checkpoint is None else checkpoint
     return config, None if str(chosen) == NO_CHECKPOINT else chosen
 
 
-def shipped_weights(config: Path) -> Path | None:
+def own_weights(config: str | Path) -> Path | None:
+    """The weights saved with a model or shipped for a config; None: there are none.
+
+    Args:
+        config: As ``Predictor`` takes it.
+
+    Raises:
+        As ``find_model`` does.
+    """
+    if is_hub_model(config):
+        return read_folder(find_folder(config))[1]
+    return _shipped_weights(find_config(config))
+
+
+def _shipped_weights(config: Path) -> Path | None:
     """Trained weights that the package ships for a config, if it is one of its own."""
     weights = catalogue.TRAINED_WEIGHTS.get(config.stem)
-    own = weights is not None and config.samefile(config_path(config.stem))
-    return weights if own else None
+    if weights is None or not config.samefile(config_path(config.stem)):
+        return None
+    return weights
 
 
 def load_weights(model: nn.Module, checkpoint: str | Path, *, left_over: bool = False

@@ -188,9 +188,9 @@ class HubMixin(ModelHubMixin, library_name=LIBRARY, pipeline_tag='image-segmenta
                 CLIP to leave out.
             OSError: The folder cannot be written to.
         """
-        facts = dict(delta=delta, scores=scores, license=license,
-                     name=repo_id or str(save_directory)) | (model_card_kwargs or {})
         folder = Path(save_directory)
+        facts = dict(delta=delta, scores=scores, license=license,
+                     name=repo_id or folder.resolve().name) | (model_card_kwargs or {})
         check_folder(folder)
         content = to_json(self.config, self.model)
         card = self.generate_model_card(**facts)

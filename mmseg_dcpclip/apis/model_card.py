@@ -59,8 +59,7 @@ def make_card(model: DCPCLIP, name: str, *, delta: bool, scores: Scores,
         ('Words', f'{len(model.vocabulary)} of its own, any other in their place'),
         ('Background', _background(model)),
         ('Synonyms', model.settings.synonyms),
-        ('Tag validation', repr(model.tag_validation)
-         if model.tag_validation is not None else 'none'),
+        ('Tag validation', 'no' if model.tag_validation is None else 'yes'),
     ]
     return ModelCard(f'''---
 {data.to_yaml()}

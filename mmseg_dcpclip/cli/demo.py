@@ -6,6 +6,7 @@ work_dirs/demo.
 """
 
 import argparse
+import os
 import shlex
 import subprocess
 import sys
@@ -64,7 +65,26 @@ def run(args: argparse.Namespace) -> int:
         'benchmarks.md', 'picture_overlay.png', 'picture_truth.png', 'sheet.png',
         'dcpclip_mini.pth')),
         '(sheet.png: picture, ground truth, frozen CLIP, DCP-CLIP; 847 words)')
+    say('Now yours (`dcpclip COMMAND --help` tells more):',
+        *(f'  {command}' for command in _next(picture.path, checkpoint)))
     return 0
+
+
+def _next(picture: Path, checkpoint: Path) -> list[str]:
+    """Commands to go on with, on what the demo made."""
+    def command(*words: object) -> str:
+        return 'dcpclip ' + shlex.join(str(word) for word in words)
+    model = ('dcpclip_mini', _short(checkpoint))
+    return [
+        command('segment', _short(picture), '--words', 'what you look for; synonyms|of '
+                'one thing'),
+        command('hub', *model, _short(checkpoint.with_name('model')), '--delta'),
+    ]
+
+
+def _short(path: Path) -> Path:
+    """A path as one would type it here."""
+    return Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
 
 
 def _dcpclip(*words: object) -> None:

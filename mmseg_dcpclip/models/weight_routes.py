@@ -25,7 +25,6 @@ from .delta import complete, header_of
 from .weight_files import MapLocation, WeightFileError, read_weight_file
 from .weights import WeightsError
 
-
 SHIPPED = 'mmseg_dcpclip://'  # before the name of a config
 
 
