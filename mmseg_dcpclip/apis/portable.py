@@ -1,6 +1,6 @@
 """A config as JSON that another machine reads back without running a program."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 import mmengine.registry
@@ -46,10 +46,10 @@ def to_json(config: Config, model: DCPCLIP) -> dict[str, Any]:
     if bank is not None:  # where the embeddings are kept is the machine's
         content['model']['text_bank'] = {k: v for k, v in bank.items()
                                          if k != 'root' or v is None}
-    tuples: list[str] = []
+    tuples: set[str] = set()
     plain = _plain(content, '', tuples)
     vocabulary = model.vocabulary
-    plain[OWN] = dict(version=__version__, tuples=tuples)
+    plain[OWN] = dict(version=__version__, tuples=sorted(tuples))
     if vocabulary.palette != Vocabulary(vocabulary.synonyms).palette:
         plain[OWN]['palette'] = [[int(c) for c in colour]
                                  for colour in vocabulary.palette]
@@ -75,26 +75,22 @@ def from_json(content: Any, origin: str) -> Config:
         raise ValueError(f'{origin} is of another library{what}: give a folder or name '
                          'of a model that Predictor.save_pretrained wrote')
     own = content[OWN]
-    config = {key: value for key, value in content.items()
-              if key not in (OWN, 'custom_imports')}
-    try:
-        for place in own['tuples']:
-            _make_tuple(config, place.split('/')[1:])
-        words, palette = config['model']['vocabulary'], own.get('palette')
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f'{origin} is damaged ({type(error).__name__}: {error}): '
-                         'download or save it again') from error
+    config = _with_tuples({k: v for k, v in content.items() if k != OWN}, '',
+                          frozenset(map(str, own.get('tuples') or ())))
+    if not isinstance(config.get('model'), dict):
+        raise ValueError(f'{origin} has no model: download or save it again')
     known = _registered()
     for key in BUILT:
         for kind in _types(config.get(key)):
-            if kind not in known:
+            if not isinstance(kind, str) or kind not in known:
                 raise ValueError(
                     f'{origin} names the component {kind!r}, which is not registered: '
                     'import the module that registers it first, or update the package '
                     f'(the model was saved by {own.get("version")}, this is '
                     f'{__version__})')
-    if palette is not None:
-        config['model']['vocabulary'] = Vocabulary(words, palette, origin=origin)
+    if own.get('palette') is not None:
+        config['model']['vocabulary'] = Vocabulary(
+            config['model'].get('vocabulary'), own['palette'], origin=origin)
     return Config(config)
 
 
@@ -118,8 +114,8 @@ def _entries(vocabulary: Vocabulary) -> list[str]:
     return ['|'.join(entry) for entry in vocabulary.synonyms]
 
 
-def _plain(value: Any, place: str, tuples: list[str]) -> Any:
-    """A value as JSON has it; places of tuples are noted."""
+def _plain(value: Any, place: str, tuples: set[str]) -> Any:
+    """A value as JSON has it; places of tuples are noted, a list's items as one."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Mapping):
@@ -129,8 +125,8 @@ def _plain(value: Any, place: str, tuples: list[str]) -> Any:
         return {key: _plain(v, f'{place}/{key}', tuples) for key, v in value.items()}
     if isinstance(value, (list, tuple)):
         if isinstance(value, tuple):
-            tuples.append(place)
-        return [_plain(v, f'{place}/{i}', tuples) for i, v in enumerate(value)]
+            tuples.add(place)
+        return [_plain(v, f'{place}/*', tuples) for v in value]
     if isinstance(value, Vocabulary):
         return _entries(value)
     names = [name for name, known in _registered().items() if known is value]
@@ -140,12 +136,15 @@ def _plain(value: Any, place: str, tuples: list[str]) -> Any:
     return min(names, key=len)
 
 
-def _make_tuple(tree: Any, path: list[str]) -> None:
-    *way, last = path
-    for step in way:
-        tree = tree[int(step)] if isinstance(tree, list) else tree[step]
-    key = int(last) if isinstance(tree, list) else last
-    tree[key] = tuple(tree[key])
+def _with_tuples(value: Any, place: str, tuples: Set[str]) -> Any:
+    """A value of JSON with the lists at some places made tuples."""
+    if isinstance(value, dict):
+        return {key: _with_tuples(v, f'{place}/{key}', tuples)
+                for key, v in value.items()}
+    if isinstance(value, list):
+        items = [_with_tuples(v, f'{place}/*', tuples) for v in value]
+        return tuple(items) if place in tuples else items
+    return value
 
 
 def _types(tree: Any) -> Iterator[Any]:
