@@ -66,20 +66,30 @@ def run(args: argparse.Namespace) -> int:
         'dcpclip_mini.pth')),
         '(sheet.png: picture, ground truth, frozen CLIP, DCP-CLIP; 847 words)')
     say('Now yours (`dcpclip COMMAND --help` tells more):',
-        *(f'  {command}' for command in _next(picture.path, checkpoint)))
+        *(f'  {command}' for command in next_commands(picture.path, checkpoint)))
     return 0
 
 
-def _next(picture: Path, checkpoint: Path) -> list[str]:
-    """Commands to go on with, on what the demo made."""
-    def command(*words: object) -> str:
-        return 'dcpclip ' + shlex.join(str(word) for word in words)
-    model = ('dcpclip_mini', _short(checkpoint))
-    return [
-        command('segment', _short(picture), '--words', 'what you look for; synonyms|of '
-                'one thing'),
-        command('hub', *model, _short(checkpoint.with_name('model')), '--delta'),
+def next_commands(picture: Path, checkpoint: Path) -> list[str]:
+    """Commands to go on with, on what the demo made.
+
+    Args:
+        picture: A picture.
+        checkpoint: Weights of ``dcpclip_mini``.
+    """
+    from . import COMMANDS
+    picture, checkpoint = _short(picture), _short(checkpoint)
+    model = ['dcpclip_mini', checkpoint]
+    commands = [
+        ['segment', picture, '--words', 'what you look for; synonyms|of one thing'],
+        ['app'],
+        ['export', *model, checkpoint.with_name('onnx')],
+        ['hub', *model, checkpoint.with_name('hub'), '--delta'],
+        ['segment', picture, '--words', 'red dots on blue', '--config',
+         checkpoint.with_name('hub')],
     ]
+    return ['dcpclip ' + shlex.join(map(str, words)) for words in commands
+            if words[0] in COMMANDS]
 
 
 def _short(path: Path) -> Path:
