@@ -55,7 +55,7 @@ def saved(predictor, tmp_path_factory):
     """Folders of the toy: everything, and what differs from CLIP."""
     root = tmp_path_factory.mktemp('saved')
     predictor.save_pretrained(root / 'whole')
-    predictor.save_pretrained(root / 'delta', delta=True, scores={'mini-20': 12.345})
+    predictor.save_pretrained(root / 'delta', delta=True, scores={'mini-20': 12.25})
     return root
 
 
@@ -172,8 +172,8 @@ def test_the_card(saved, tmp_path, predictor):
     assert data['library_name'] == 'mmseg-dcpclip'
     assert data['pipeline_tag'] == 'image-segmentation'
     assert data['license'] == 'apache-2.0'
-    assert '| mini-20 | 12.35 |' in card.text or '| mini-20 | 12.34 |' in card.text
-    for text in ('`sea|ocean`', "from_pretrained('delta')", '`fog`', '0.1', 'miniworld'):
+    for text in ('| mini-20 | 12.25 |', '`sea|ocean`', "from_pretrained('delta')",
+                 '`fog`', '0.1', 'miniworld'):
         assert text in card.text
     assert 'not run' in (saved / 'whole' / 'README.md').read_text()
     rows = [dict(name='mini-59', scores=dict(mIoU=7.0))]
