@@ -22,7 +22,7 @@ from ..models.delta import HEADER, clip_sources, without_clip
 from .model_card import LIBRARY, Scores, make_card, read_scores
 from .portable import from_json, to_json
 
-CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
+FILES = CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
 Self = TypeVar('Self', bound='HubMixin')
 
 

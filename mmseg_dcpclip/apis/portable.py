@@ -42,10 +42,7 @@ def to_json(config: Config, model: DCPCLIP) -> dict[str, Any]:
     content = {key: value for key, value in config.to_dict().items()
                if key not in LEFT_OUT}
     content['model'] = {**content['model'], **_settings(model)}
-    bank = content['model'].get('text_bank')
-    if bank is not None:  # where the embeddings are kept is the machine's
-        content['model']['text_bank'] = {k: v for k, v in bank.items()
-                                         if k != 'root' or v is None}
+    _keep_no_folder(content['model'])
     tuples: set[str] = set()
     plain = _plain(content, '', tuples)
     vocabulary = model.vocabulary
@@ -79,6 +76,7 @@ def from_json(content: Any, origin: str) -> Config:
                           frozenset(map(str, own.get('tuples') or ())))
     if not isinstance(config.get('model'), dict):
         raise ValueError(f'{origin} has no model: download or save it again')
+    _keep_no_folder(config['model'])
     known = _registered()
     for key in BUILT:
         for kind in _types(config.get(key)):
@@ -108,6 +106,13 @@ def _settings(model: DCPCLIP) -> dict[str, Any]:
         settings['tag_validation'] = look if look is None else {
             **vars(look), 'seen': [] if look.seen is None else _entries(look.seen)}
     return settings
+
+
+def _keep_no_folder(model: dict[str, Any]) -> None:
+    """Where embeddings are kept is decided by each machine."""
+    bank = model.get('text_bank') or {}
+    if bank.get('root') is not None:
+        model['text_bank'] = {k: v for k, v in bank.items() if k != 'root'}
 
 
 def _entries(vocabulary: Vocabulary) -> list[str]:

@@ -44,16 +44,18 @@ def run(args: argparse.Namespace) -> int:
     """Save, and push if asked to."""
     check_folder(args.folder)
     from ..apis import Predictor
+    from ..apis.hub import FILES
     config = load_config(args.config, args.cfg_options)
     predictor = Predictor(config, checkpoint_of(args.checkpoint))
     facts = dict(delta=args.delta, scores=args.scores, license=args.license)
     predictor.save_pretrained(args.folder, repo_id=args.push, **facts)
     say(*(f'{path.stat().st_size / 1e6:8.2f} MB  {path}'
-          for path in sorted(args.folder.iterdir()) if path.is_file()))
+          for path in (args.folder / name for name in FILES)))
     if args.push:
         from huggingface_hub import HfApi
         api = HfApi()
         api.create_repo(args.push, exist_ok=True)
-        say(str(api.upload_folder(repo_id=args.push, folder_path=args.folder,
-                                  commit_message='Upload a mmseg-dcpclip model')))
+        say(str(api.upload_folder(
+            repo_id=args.push, folder_path=args.folder, allow_patterns=FILES,
+            commit_message='Upload a mmseg-dcpclip model')))
     return 0

@@ -60,7 +60,9 @@ def without_clip(model: nn.Module) -> tuple[dict[str, Tensor], list[dict[str, An
         source['sha256'] = digest_of_weights(tower)
         for key, value in tower.state_dict().items():
             key = f'{source["part"]}.{key}'
-            if key in state and torch.equal(state[key].cpu(), value):
+            own = state.get(key)
+            if own is not None and own.dtype == value.dtype and torch.equal(
+                    own.cpu(), value):
                 del state[key]
     return state, sources
 
