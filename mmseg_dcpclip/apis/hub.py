@@ -19,6 +19,7 @@ from ..files import atomic, check_folder, write_json
 from ..models import DCPCLIP
 from ..models.clip.published import HUB
 from ..models.delta import HEADER, clip_sources, without_clip
+from ..shipped import config_path
 from .model_card import LIBRARY, Scores, make_card, read_scores
 from .portable import from_json, to_json
 
@@ -34,6 +35,14 @@ def is_hub_model(config: object) -> bool:
     """
     return isinstance(config, (str, Path)) and (
         str(config).startswith(HUB) or Path(config).is_dir())
+
+
+def is_config_name(name: str | Path) -> bool:
+    """Whether a name is that of a config of the package, and of no folder here."""
+    try:
+        return not Path(name).is_dir() and config_path(str(name)).is_file()
+    except FileNotFoundError:
+        return False
 
 
 def find_folder(name: str | Path, **download: Any) -> Path:
@@ -136,7 +145,9 @@ class HubMixin(ModelHubMixin, library_name=LIBRARY, pipeline_tag='image-segmenta
         out are fetched by their tag and checked.
 
         Args:
-            pretrained_model_name_or_path: A folder, or ``'ORG/NAME'`` on Hugging Face.
+            pretrained_model_name_or_path: A folder, ``'ORG/NAME'`` on Hugging Face, or
+                a config of the package by name (``'dcpclip_mini'``), as ``Predictor``
+                takes it.
             revision: Branch, tag or commit there.
             token: As in huggingface_hub.
             cache_dir: Likewise.
@@ -150,10 +161,12 @@ class HubMixin(ModelHubMixin, library_name=LIBRARY, pipeline_tag='image-segmenta
                 CLIP's weights on this machine are others.
             RuntimeError: Something cannot be downloaded.
         """
+        name = pretrained_model_name_or_path
+        if is_config_name(name):
+            return cls(name, **options)  # type: ignore[call-arg]
         folder = find_folder(
-            pretrained_model_name_or_path, revision=revision, token=token,
-            cache_dir=cache_dir, force_download=force_download,
-            local_files_only=local_files_only)
+            name, revision=revision, token=token, cache_dir=cache_dir,
+            force_download=force_download, local_files_only=local_files_only)
         config, weights = read_folder(folder)
         return cls(config, weights, **options)  # type: ignore[call-arg]
 
