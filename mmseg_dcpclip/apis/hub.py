@@ -31,16 +31,19 @@ def is_hub_model(config: object) -> bool:
     """Whether the name of a config means a saved model, not a config.
 
     Args:
-        config: ``'hf-hub:ORG/NAME'``, a folder, or anything else.
+        config: ``'hf-hub:ORG/NAME'``, a folder, or anything else. A folder that happens
+            to be called as a config of the package counts if it holds a model.
     """
-    return isinstance(config, (str, Path)) and (
-        str(config).startswith(HUB) or Path(config).is_dir())
+    if not isinstance(config, (str, Path)):
+        return False
+    return str(config).startswith(HUB) or Path(config).is_dir() and (
+        Path(config, CONFIG).is_file() or not is_config_name(config))
 
 
 def is_config_name(name: str | Path) -> bool:
-    """Whether a name is that of a config of the package, and of no folder here."""
+    """Whether a config of the package has this name."""
     try:
-        return not Path(name).is_dir() and config_path(str(name)).is_file()
+        return config_path(str(name)).is_file()
     except FileNotFoundError:
         return False
 
@@ -162,7 +165,7 @@ class HubMixin(ModelHubMixin, library_name=LIBRARY, pipeline_tag='image-segmenta
             RuntimeError: Something cannot be downloaded.
         """
         name = pretrained_model_name_or_path
-        if is_config_name(name):
+        if not is_hub_model(name) and is_config_name(name):
             return cls(name, **options)  # type: ignore[call-arg]
         folder = find_folder(
             name, revision=revision, token=token, cache_dir=cache_dir,

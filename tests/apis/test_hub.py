@@ -229,6 +229,16 @@ def test_pushed_and_loaded_by_name(predictor, hub):
     assert 'model.safetensors' in {p.name for p in (hub / 'me' / 'two').iterdir()}
 
 
+def test_a_folder_called_as_a_config(saved, tmp_path, monkeypatch):
+    """It counts where it holds a model."""
+    monkeypatch.chdir(tmp_path)
+    Path('dcpclip_mini_frozen').mkdir()
+    assert len(Predictor('dcpclip_mini_frozen').vocabulary) == 171
+    shutil.copytree(saved / 'delta', 'dcpclip_mini')
+    for load in (Predictor, Predictor.from_pretrained):
+        assert len(load('dcpclip_mini').vocabulary) == 3
+
+
 def test_nothing_is_made_where_saving_is_refused(predictor, hub):
     predictor.config.model.backbone.extra = print
     try:
