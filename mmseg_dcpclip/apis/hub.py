@@ -205,8 +205,9 @@ class HubMixin(ModelHubMixin, library_name=LIBRARY, pipeline_tag='image-segmenta
             OSError: The folder cannot be written to.
         """
         folder = Path(save_directory)
-        facts = dict(delta=delta, scores=scores, license=license,
-                     name=repo_id or folder.resolve().name) | (model_card_kwargs or {})
+        facts: dict[str, Any] = dict(delta=delta, scores=scores, license=license,
+                                     name=repo_id or folder.resolve().name)
+        facts |= model_card_kwargs or {}
         check_folder(folder)
         content = to_json(self.config, self.model)
         card = self.generate_model_card(**facts)

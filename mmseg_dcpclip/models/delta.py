@@ -107,8 +107,8 @@ def header_of(path: str | Path) -> list[dict[str, Any]] | None:
     with path.open('rb') as file:
         if file.read(9)[8:] != b'{':
             return None
-    with safe_open(path, 'pt') as file:
-        text = (file.metadata() or {}).get(HEADER)
+    with safe_open(path, 'pt') as archive:
+        text = (archive.metadata() or {}).get(HEADER)
     if text is None:
         return None
     kinds = [kind.__name__ for kind in TOWERS]
@@ -142,8 +142,8 @@ def _source(name: str, part: nn.Module) -> dict[str, Any]:
             f'delta: the weights of CLIP are the file {pretrained}, which others do '
             f"not have: name their tag (model.{name}.pretrained='openai', see `dcpclip "
             f'weights {model_name}`), or save the whole model')
-    source = dict(part=name, type=kind.__name__, model_name=model_name,
-                  pretrained=pretrained)
+    source: dict[str, Any] = dict(part=name, type=kind.__name__,
+                                  model_name=model_name, pretrained=pretrained)
     if kind is not CLIPConvNeXtBackbone and part.quick_gelu_option is not None:
         source['quick_gelu'] = part.quick_gelu_option
     return source
