@@ -79,8 +79,8 @@ def next_commands(picture: Path, checkpoint: Path) -> list[str]:
     """
     from . import COMMANDS
     picture, checkpoint = _short(picture), _short(checkpoint)
-    model = ['dcpclip_mini', checkpoint]
-    commands = [
+    model: list[object] = ['dcpclip_mini', checkpoint]
+    commands: list[list[object]] = [
         ['segment', picture, '--words', 'what you look for; synonyms|of one thing'],
         ['app'],
         ['export', *model, checkpoint.with_name('onnx')],

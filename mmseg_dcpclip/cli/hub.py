@@ -56,6 +56,6 @@ def run(args: argparse.Namespace) -> int:
         api = HfApi()
         api.create_repo(args.push, exist_ok=True)
         say(str(api.upload_folder(
-            repo_id=args.push, folder_path=args.folder, allow_patterns=FILES,
+            repo_id=args.push, folder_path=args.folder, allow_patterns=[*FILES],
             commit_message='Upload a mmseg-dcpclip model')))
     return 0

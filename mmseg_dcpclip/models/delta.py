@@ -151,11 +151,11 @@ def _source(name: str, part: nn.Module) -> dict[str, Any]:
 
 def _load(sources: list[dict[str, Any]]) -> list[nn.Module]:
     """Towers with the weights of their tags, as they were before any training."""
-    towers = []
+    towers: list[nn.Module] = []
     for source in sources:
         kind = next(kind for kind in TOWERS if kind.__name__ == source['type'])
-        options = {key: source[key] for key in ('model_name', 'pretrained',
-                                                'quick_gelu') if key in source}
+        options: dict[str, Any] = {key: source[key] for key in (
+            'model_name', 'pretrained', 'quick_gelu') if key in source}
         if kind is not CLIPTextEncoder:
             options['out_indices'] = ()
         towers.append(kind(**options))

@@ -19,6 +19,7 @@ from mmengine.dist import barrier, get_rank
 from mmengine.fileio import get_file_backend
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mmengines
+from torch import Tensor
 
 from .. import catalogue
 from .delta import complete, header_of
@@ -37,12 +38,15 @@ def load_from_local(filename: str, map_location: MapLocation = None) -> dict[str
 
     Returns:
         dict: Without ``meta['config']``, a program that mmengine would run on resume.
-        What the file leaves to CLIP is there, see ``delta``.
+        What the file leaves to CLIP is there, see ``delta``. A bare state dict is put
+        where checkpoints have theirs, as mmseg expects it.
     """
     checkpoint = dict(read_weight_file(filename, map_location))
     clip = header_of(filename)
     if clip is not None:
         checkpoint = complete(checkpoint, clip)
+    if all(isinstance(value, Tensor) for value in checkpoint.values()):
+        checkpoint = dict(state_dict=checkpoint, meta={})
     if isinstance(checkpoint.get('meta'), dict):
         checkpoint['meta'].pop('config', None)
     return checkpoint

@@ -30,7 +30,7 @@ def model_of(**towers):
 
 
 def test_the_shipped_weights_on_every_route():
-    expected = read_checkpoint(SHIPPED)
+    expected = read_checkpoint(SHIPPED)['state_dict']
     own = Predictor.from_pretrained('dcpclip_mini').model.state_dict()
     by_path = Predictor(CONFIG).model.state_dict()
     mmsegs = init_model(CONFIG, SHIPPED, device='cpu').state_dict()
