@@ -46,7 +46,10 @@ def load_from_local(filename: str, map_location: MapLocation = None) -> dict[str
     if clip is not None:
         checkpoint = complete(checkpoint, clip)
     if all(isinstance(value, Tensor) for value in checkpoint.values()):
-        checkpoint = dict(state_dict=checkpoint, meta={})
+        # mmseg asks for a number of classes without it; our models have words
+        ours = any(key.startswith('text_encoder.') for key in checkpoint)
+        checkpoint = dict(state_dict=checkpoint,
+                          meta=dict(dataset_meta={}) if ours else {})
     if isinstance(checkpoint.get('meta'), dict):
         checkpoint['meta'].pop('config', None)
     return checkpoint
