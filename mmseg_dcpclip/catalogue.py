@@ -15,6 +15,7 @@ LABEL_SETS: dict[str, LabelSet] = {}
 TEMPLATE_SETS: dict[str, tuple[str, ...]] = {}
 CLIP_MODELS: dict[str, Path] = {}
 CLIP_WEIGHTS: dict[tuple[str, str], Path] = {}
+TRAINED_WEIGHTS: dict[str, Path] = {}
 
 
 def add_label_set(name: str, entries: LabelSet) -> None:
@@ -62,3 +63,13 @@ def add_clip_weights(model_name: str, tag: str, path: Path) -> None:
         path: A file in a form that ``load_clip_weights`` reads.
     """
     CLIP_WEIGHTS[model_name, tag] = path
+
+
+def add_trained_weights(config: str, path: Path) -> None:
+    """Give a config of the package trained weights, ``mmseg_dcpclip://<config>``.
+
+    Args:
+        config: Name of the config.
+        path: A file that ``read_checkpoint`` reads.
+    """
+    TRAINED_WEIGHTS[config] = path

@@ -5,7 +5,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 # A wheel carries them as OpenMMLab's packages do; a checkout has them beside.
-FOLDERS = (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs')
+FOLDERS = (PACKAGE / '.mim' / 'configs' / 'dcpclip', PACKAGE.parent / 'configs')
 
 
 def configs_folder() -> Path:

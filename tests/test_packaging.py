@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope='module')
 def installed(tmp_path_factory) -> Path:
-    """A folder into which the built wheel was installed, without what it needs."""
+    """A folder into which pip installed the built wheel, without what it needs."""
     folder = tmp_path_factory.mktemp('wheel')
     subprocess.run(  # sources are read only: a build folder would stay
         [sys.executable, '-c',
@@ -23,8 +22,9 @@ def installed(tmp_path_factory) -> Path:
          'build_meta.build_wheel(sys.argv[1])', str(folder)],
         cwd=copy_of_sources(folder / 'source'), check=True, capture_output=True)
     wheel, = folder.glob('*.whl')
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder / 'site')
+    subprocess.run([sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps',
+                    '--no-index', '--no-compile', '--target', str(folder / 'site'),
+                    str(wheel)], check=True, capture_output=True)
     return folder / 'site'
 
 
@@ -40,10 +40,10 @@ def copy_of_sources(target: Path) -> Path:
     return target
 
 
-def run(installed: Path, folder: Path, code: str) -> str:
-    """What a fresh interpreter prints; it runs elsewhere and sees the wheel only."""
+def run(installed: Path, folder: Path, *command: str) -> str:
+    """What a fresh process prints; it runs elsewhere and sees the wheel only."""
     environment = dict(os.environ, PYTHONPATH=str(installed), OMP_NUM_THREADS='1')
-    done = subprocess.run([sys.executable, '-c', code], cwd=folder, text=True,
+    done = subprocess.run([sys.executable, *command], cwd=folder, text=True,
                           env=environment, capture_output=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -51,13 +51,13 @@ def run(installed: Path, folder: Path, code: str) -> str:
 
 def test_the_wheel_holds_one_package(installed):
     top = {p.name for p in installed.iterdir() if not p.name.endswith('.dist-info')}
-    assert top == {'mmseg_dcpclip'}
+    assert top == {'mmseg_dcpclip', 'bin'}
     shipped = installed / 'mmseg_dcpclip' / '.mim'
-    for folder in ('configs', 'tools'):
-        own = {p.relative_to(ROOT) for p in (ROOT / folder).rglob('*')
+    for folder, place in (('configs', 'configs/dcpclip'), ('tools', 'tools')):
+        own = {p.relative_to(ROOT / folder) for p in (ROOT / folder).rglob('*')
                if p.is_file() and '__pycache__' not in p.parts}
-        assert own == {p.relative_to(shipped) for p in (shipped / folder).rglob('*')
-                       if p.is_file()}
+        assert own == {p.relative_to(shipped / place) for p in (
+            shipped / place).rglob('*') if p.is_file()}
     assert (shipped / 'model-index.yml').is_file()
     assert 'dcpclip = mmseg_dcpclip.cli:main' in next(
         installed.glob('*.dist-info/entry_points.txt')).read_text()
@@ -69,38 +69,62 @@ def test_every_config_of_the_wheel_has_a_name_of_its_own():
     assert len(names) == len(set(names))  # mim refuses others
 
 
-def test_from_the_wheel_to_masks(installed, tmp_path):
-    code = '''
-import warnings
+# What a new user does, one process, one step after the other.
+STEPS = """
+main(['data', 'draw', 'pictures', '--pictures', '1']) == 0
+main(['segment', PICTURE, '--words', WORDS, '--out', 'out']) == 0
+main(['segment', PICTURE, '--words', WORDS, '--config', 'dcpclip_mini_frozen']) == 0
+Predictor('dcpclip_mini_frozen').predict(PICTURE, ['red']).classes == ('red', )
+masks(Predictor('dcpclip_mini')) == written('out')
+Predictor('dcpclip_mini').save_pretrained('model', delta=True) is None
+masks(Predictor.from_pretrained('model')) == written('out')
+main(['segment', PICTURE, '--words', WORDS, '--config', 'model', '--out', 'again']) == 0
+written('again') == written('out')
+"""
+USE = """
+import numpy as np
+from PIL import Image
 import mmseg_dcpclip
 from mmseg_dcpclip import Predictor
-assert 'site' in mmseg_dcpclip.__file__
 from mmseg_dcpclip.cli import main
-from PIL import Image
-Image.new('RGB', (40, 30), (200, 30, 30)).save('a.png')
-assert main(['segment', 'a.png', '--config', 'dcpclip_mini_frozen', '--checkpoint',
-             'none', '--words', 'plain red; plain blue', '--out', 'masks']) == 0
-result = Predictor('dcpclip_mini_frozen').predict('a.png', ['plain red', 'plain blue'])
-print(result.pred_sem_seg.data.unique().tolist())
-'''
-    assert run(installed, tmp_path, code).splitlines()[-1] == '[0]'
-    assert (tmp_path / 'masks').is_dir()
+assert 'site' in mmseg_dcpclip.__file__
+LIST = ['yellow stripes on brown', 'white dots on pink', 'purple bars on blue']
+PICTURE, WORDS = 'pictures/0.png', '; '.join(LIST)
+def masks(predictor):
+    return predictor.predict(PICTURE, LIST).pred_sem_seg.data[0].tolist()
+def written(folder):
+    return np.asarray(Image.open(f'{folder}/0_labels.png')).tolist()
+for step in STEPS.split(chr(10)):
+    assert not step or eval(step), step
+"""
 
 
-def test_mmengine_finds_the_configs_of_the_wheel(installed, tmp_path):
+def test_from_the_wheel_to_masks(installed, tmp_path):
+    (tmp_path / 'use.py').write_text(f'STEPS = {STEPS!r}\n{USE}')
+    run(installed, tmp_path, 'use.py')
+    said = run(installed, tmp_path, str(installed / 'bin' / 'dcpclip'), '--help')
+    assert 'segment' in said
+
+
+def test_mmengine_finds_what_is_in_the_wheel(installed, tmp_path):
     (tmp_path / 'own.py').write_text(
-        "_base_ = 'mmseg_dcpclip::_base_/models/dcpclip_mini_model.py'\n"
+        "_base_ = 'mmseg_dcpclip::dcpclip/_base_/models/dcpclip_mini_model.py'\n"
         "work_dir = 'here'\n")
     code = '''
 import mmseg_dcpclip
 from mmengine.config import Config
-from mmengine.hub import get_config
-config = get_config('mmseg_dcpclip::_base_/../dcpclip_mini.py')
-assert config.model.type == 'DCPCLIP' and 'site' in config.filename
+from mmengine.hub import get_config, get_model
+name = 'mmseg_dcpclip::dcpclip/dcpclip_mini.py'
+config = get_config(name, pretrained=True)
+assert 'site' in config.filename and config.model_path.endswith('://dcpclip_mini')
+theirs = get_model(name, pretrained=True).state_dict()
+ours = mmseg_dcpclip.Predictor('dcpclip_mini').model.state_dict()
+assert all((theirs[key] == value).all() for key, value in ours.items())
+get_config('mmseg_dcpclip::dcpclip/ablations/mini/dcpclip_mini_dcs.py')
 config = Config.fromfile('own.py')
 print(config.model.type, config.work_dir)
 '''
-    assert run(installed, tmp_path, code).split() == ['DCPCLIP', 'here']
+    assert run(installed, tmp_path, '-c', code).split()[-2:] == ['DCPCLIP', 'here']
 
 
 def test_without_the_stack_the_extra_is_named(installed, tmp_path):
@@ -125,7 +149,7 @@ except ModuleNotFoundError as error:
     print(error)
 print(main(['segment', 'a.png']))
 '''
-    *_, told, status = run(installed, tmp_path, code).splitlines()
+    *_, told, status = run(installed, tmp_path, '-c', code).splitlines()
     assert "pip install 'mmseg-dcpclip[onedl]'" in told and status == '1'
 
 

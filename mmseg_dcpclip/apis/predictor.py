@@ -19,21 +19,24 @@ from PIL import Image
 from ..engine import TagValidationHook
 from ..models.devices import check_device
 from ..models.tag_validation import TagValidation
-from ..shipped import find_config
 from ..vocabulary import Vocabulary, Words
-from .checkpoints import load_weights
+from .checkpoints import find_model, load_weights
+from .hub import HubMixin
 from .images import ImageLike, load_image
 from .overlay import draw_overlay
 
 
-class Predictor:
+class Predictor(HubMixin):
     """A trained model for single pictures.
 
     Args:
         config: Path of a config, the name of one of the package
-            (``'dcpclip_mini'``), or the config.
-        checkpoint: Path or URL of its weights. None: CLIP's pretrained weights only,
-            as for training-free configs.
+            (``'dcpclip_mini'``), or the config. Or a model saved by
+            ``save_pretrained``: its folder, or ``'hf-hub:ORG/NAME'``.
+        checkpoint: Path or URL of its weights; ``'none'``: CLIP's pretrained weights
+            only. None: those that were saved with the model or that the package ships
+            for its config (``'dcpclip_mini'``), else CLIP's only, as for training-free
+            configs.
         device: As in torch.
         tag_validation: A second look at predictions (Eq. 17) in place of the config's,
             which is ``model.tag_validation`` or that of a ``TagValidationHook``.
@@ -51,8 +54,7 @@ class Predictor:
                  tag_validation: TagValidation | None = None,
                  batch_size: int = 8) -> None:
         self.device = check_device(device)
-        if not isinstance(config, Config):
-            config = Config.fromfile(find_config(config))
+        config, checkpoint = find_model(config, checkpoint)
         if 'model' not in config or 'test_pipeline' not in config:
             raise ValueError('the config has no model or no test_pipeline')
         init_default_scope(config.get('default_scope', 'mmseg'))

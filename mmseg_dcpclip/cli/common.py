@@ -13,6 +13,7 @@ from ..shipped import find_config
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+DEMO_CONFIG = 'dcpclip_mini'
 # Top-level keys that a config need not have and that are read all the same.
 NEW_KEYS = ('auto_scale_lr', 'benchmarks', 'compile', 'custom_imports', 'runner_type',
             'test_pipeline', 'tta_model', 'tta_pipeline')
@@ -98,6 +99,15 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', help="the weights, or 'none' for CLIP's own")
 
 
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The model by flags; without them that of the small drawn world."""
+    parser.add_argument('--config', type=Path, help='path or name of a config, or a '
+                        'saved model: its folder, or hf-hub:ORG/NAME (default: '
+                        f'{DEMO_CONFIG}, of the small drawn world)')
+    parser.add_argument('--checkpoint', help="its weights; 'none': CLIP's only "
+                        '(default: those saved with the model or of the package)')
+
+
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     """Changes of the config."""
     parser.add_argument('--cfg-options', nargs='+', action=KeyValue, default={},
@@ -135,20 +145,21 @@ def load_config(path: Path, options: dict | None = None, *, model: bool = True
                 ) -> 'Config':
     """Read a config and apply changes.
 
+    Args:
+        path: A config by path or name, or a saved model, see ``Predictor``.
+        options: The changes, by dotted key.
+        model: Whether it has to have a model.
+
     Raises:
         FileNotFoundError: There is no such config.
         ValueError: It cannot be read, or a change does not fit.
     """
-    from mmengine.config import Config
-    path = find_config(path)
-    try:
-        config = Config.fromfile(path)
-    except Exception as error:  # a config is a program
-        said = str(error) or type(error).__name__
-        line = getattr(error, 'lineno', None)
-        raise ValueError(f'{path}{f", line {line}" if line else ""}: the config cannot '
-                         f'be read: {type(error).__name__}: {said}; correct the file'
-                         ) from error
+    from ..apis.hub import find_folder, is_hub_model, read_folder
+    if is_hub_model(path):
+        config, _ = read_folder(find_folder(path))
+    else:
+        path = find_config(path)
+        config = _read_config(path)
     if model and not config.get('model'):
         raise ValueError(f'{path} has no model: add a model config to its _base_')
     for key in options or {}:
@@ -160,6 +171,48 @@ def load_config(path: Path, options: dict | None = None, *, model: bool = True
     from ..engine import apply_variables
     apply_variables(config)
     return config
+
+
+def _read_config(path: Path) -> 'Config':
+    """Read a config from its file; what is wrong with it is told with the file."""
+    from mmengine.config import Config
+    try:
+        return Config.fromfile(path)
+    except Exception as error:  # a config is a program
+        said = str(error) or type(error).__name__
+        line = getattr(error, 'lineno', None)
+        raise ValueError(f'{path}{f", line {line}" if line else ""}: the config cannot '
+                         f'be read: {type(error).__name__}: {said}; correct the file'
+                         ) from error
+
+
+def load_model_config(path: Path | None, checkpoint: str | None,
+                      options: dict | None = None
+                      ) -> tuple['Config', str | Path | None]:
+    """The config and the weights that a command's arguments mean.
+
+    Args:
+        path: As ``load_config`` takes it; None: that of the small drawn world.
+        checkpoint: The weights; ``'none'``: CLIP's only. None: those saved with the
+            model or shipped for the config, CLIP's where nothing is trained.
+        options: Changes of the config.
+
+    Returns:
+        tuple: The config, and its weights or None, as ``Predictor`` takes them.
+
+    Raises:
+        ValueError: Weights are needed and nothing says which; and as ``load_config``.
+    """
+    from ..apis.checkpoints import own_weights
+    path = Path(DEMO_CONFIG) if path is None else path
+    config = load_config(path, options)
+    if checkpoint is not None:
+        return config, checkpoint_of(checkpoint)
+    own = own_weights(path)
+    if own is None and config.model.get('decode_head', {}).get('trainable', True):
+        raise ValueError(f'give the weights of {path} with --checkpoint (or '
+                         '--checkpoint none)')
+    return config, own
 
 
 def _make_way(config: 'Config', key: str) -> None:

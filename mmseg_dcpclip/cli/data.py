@@ -8,6 +8,7 @@
     dcpclip data convert color_masks masks --colors colors.csv --out data/own
     dcpclip data convert coco_stuff data/coco_stuff164k
     dcpclip data convert coco_stuff data/coco_stuff164k --check
+    dcpclip data draw pictures                # some of the small drawn world, to try on
 """
 
 import argparse
@@ -100,6 +101,10 @@ SPEED = """Measure label conversion against a bare decode and encode loop.
 Labels of 480 x 640 pixels with smooth regions are drawn into a temporary folder and
 converted as those of COCO-Stuff are; the bare loop only decodes them and encodes
 them again."""
+DRAW = """Draw pictures of the small drawn world and say how to segment them.
+
+Each command that is printed names what is in the picture and three things that are
+not."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -119,6 +124,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     speed.add_argument('--images', type=positive, default=300, metavar='N',
                        help='number of labels (default: 300)')
     _add_workers(speed)
+    draw = add_subcommand(commands, parser, 'draw', 'draw pictures of the small drawn '
+                          'world', DRAW, _draw)
+    draw.add_argument('out', nargs='?', type=Path, default=Path('pictures'),
+                      help='folder (default: pictures)')
+    draw.add_argument('--pictures', type=positive, default=3, metavar='N',
+                      help='how many (default: 3)')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -338,3 +349,16 @@ def _write_histogram(reports: Sequence['Report'], path: Path | None) -> None:
         from ..preparation import write_histogram
         write_histogram(reports, path)
         say(f'pixels of each class: {path}')
+
+
+def _draw(args: argparse.Namespace) -> int:
+    """Draw some pictures."""
+    import shlex
+
+    from ..files import check_folder
+    check_folder(args.out)
+    from ..miniworld.demo import draw_examples
+    say(*(f'dcpclip segment {shlex.quote(str(drawn.path))} --words '
+          f'{shlex.quote("; ".join(drawn.words))}'
+          for drawn in draw_examples(args.out, args.pictures)))
+    return 0

@@ -6,6 +6,7 @@ work_dirs/demo.
 """
 
 import argparse
+import os
 import shlex
 import subprocess
 import sys
@@ -64,7 +65,37 @@ def run(args: argparse.Namespace) -> int:
         'benchmarks.md', 'picture_overlay.png', 'picture_truth.png', 'sheet.png',
         'dcpclip_mini.pth')),
         '(sheet.png: picture, ground truth, frozen CLIP, DCP-CLIP; 847 words)')
+    say('Now yours (`dcpclip COMMAND --help` tells more):',
+        *(f'  {command}' for command in next_commands(picture.path, checkpoint)))
     return 0
+
+
+def next_commands(picture: Path, checkpoint: Path) -> list[str]:
+    """Commands to go on with, on what the demo made.
+
+    Args:
+        picture: A picture.
+        checkpoint: Weights of ``dcpclip_mini``.
+    """
+    from . import COMMANDS
+    picture, checkpoint = _short(picture), _short(checkpoint)
+    model: list[object] = ['dcpclip_mini', checkpoint]
+    commands: list[list[object]] = [
+        ['segment', picture, '--words', 'what you look for; synonyms|of one thing'],
+        ['app'],
+        ['export', *model, checkpoint.with_name('onnx'), '--cfg-options',
+         'model.tag_validation=None'],
+        ['hub', *model, checkpoint.with_name('hub'), '--delta'],
+        ['segment', picture, '--words', 'red dots on blue', '--config',
+         checkpoint.with_name('hub')],
+    ]
+    return ['dcpclip ' + shlex.join(map(str, words)) for words in commands
+            if words[0] in COMMANDS]
+
+
+def _short(path: Path) -> Path:
+    """A path as one would type it here."""
+    return Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
 
 
 def _dcpclip(*words: object) -> None:

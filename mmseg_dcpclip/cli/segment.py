@@ -23,16 +23,13 @@ from ..files import check_folder
 from .common import (
     add_cfg_options,
     add_device,
-    checkpoint_of,
-    load_config,
+    add_model,
+    load_model_config,
     say,
 )
 
 if TYPE_CHECKING:
     from ..apis import PictureFile
-
-DEMO_CONFIG = 'dcpclip_mini'
-DEMO_CHECKPOINT = Path('work_dirs/demo/dcpclip_mini.pth')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,11 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--background', metavar='TEXT',
                         help="what is of no category: a threshold in [0, 1], words, or "
                         "both ('0.1; sky; wall'); 'none': nothing")
-    parser.add_argument('--config', type=Path,
-                        help='default: that of the small drawn world')
-    parser.add_argument('--checkpoint',
-                        help="its weights; 'none': CLIP's only. Default: those of "
-                        '`dcpclip demo`')
+    add_model(parser)
     parser.add_argument('--out', type=Path, default=Path('work_dirs/segment'),
                         help='folder (default: work_dirs/segment)')
     add_device(parser)
@@ -62,9 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.progress import track
 
     from ..apis.sources import find_pictures
-    from ..shipped import config_path
     from ..vocabulary import Vocabulary
-    path = args.config or config_path(DEMO_CONFIG)
     words = None
     if args.words is not None:
         words = Vocabulary.parse(args.words)
@@ -72,8 +63,8 @@ def run(args: argparse.Namespace) -> int:
         words = Vocabulary.load(args.vocabulary)
     check_folder(args.out)
     files = find_pictures(args.pictures, leave_out=args.out)
-    config = load_config(path, args.cfg_options)
-    checkpoint = _checkpoint(args)
+    config, checkpoint = load_model_config(args.config, args.checkpoint,
+                                           args.cfg_options)
 
     from rich.console import Console
 
@@ -127,16 +118,3 @@ class Loaded:
                 continue
             self.waiting.append((file, picture))
             yield picture
-
-
-def _checkpoint(args: argparse.Namespace) -> str | None:
-    """The checkpoint that the arguments mean, None for CLIP's weights only."""
-    if args.checkpoint is not None:
-        return checkpoint_of(args.checkpoint)
-    if args.config is not None:
-        raise ValueError(f'give the weights of {args.config} with --checkpoint (or '
-                         '--checkpoint none)')
-    if not DEMO_CHECKPOINT.is_file():
-        raise ValueError(f'{DEMO_CHECKPOINT} is not there: run `dcpclip demo` first, '
-                         'or give --config and --checkpoint')
-    return str(DEMO_CHECKPOINT)

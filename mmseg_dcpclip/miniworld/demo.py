@@ -116,6 +116,29 @@ def draw_unseen(out: Path) -> DrawnPicture:
     return DrawnPicture(path, [*there, *absent_words(rng, there)])
 
 
+def draw_examples(out: Path, count: int, seed: int = PICTURE_SEED + 1
+                  ) -> list[DrawnPicture]:
+    """Draw pictures of any categories, ``0.png`` and so on.
+
+    Args:
+        out: A folder, which is made if need be.
+        count: How many.
+        seed: Of the first; those after it have the next ones.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    examples = []
+    for i in range(count):
+        rng = np.random.default_rng(seed + i)
+        picture, label = draw_picture(rng, range(len(NAMES)))
+        content = io.BytesIO()
+        Image.fromarray(picture).save(content, 'PNG')
+        write_atomic(out / f'{i}.png', content.getvalue())
+        there = [NAMES[i] for i in np.unique(label)]
+        examples.append(DrawnPicture(
+            out / f'{i}.png', [*there, *absent_words(rng, there, 3)]))
+    return examples
+
+
 def absent_words(rng: np.random.Generator, there: Sequence[str], count: int = 20
                  ) -> list[str]:
     """Names of categories that are not in the picture, none twice."""

@@ -19,9 +19,14 @@ from mmengine.dist import barrier, get_rank
 from mmengine.fileio import get_file_backend
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mmengines
+from torch import Tensor
 
+from .. import catalogue
+from .delta import complete, header_of
 from .weight_files import MapLocation, WeightFileError, read_weight_file
 from .weights import WeightsError
+
+SHIPPED = 'mmseg_dcpclip://'  # before the name of a config
 
 
 def load_from_local(filename: str, map_location: MapLocation = None) -> dict[str, Any]:
@@ -33,8 +38,18 @@ def load_from_local(filename: str, map_location: MapLocation = None) -> dict[str
 
     Returns:
         dict: Without ``meta['config']``, a program that mmengine would run on resume.
+        What the file leaves to CLIP is there, see ``delta``. A bare state dict is put
+        where checkpoints have theirs, as mmseg expects it.
     """
     checkpoint = dict(read_weight_file(filename, map_location))
+    clip = header_of(filename)
+    if clip is not None:
+        checkpoint = complete(checkpoint, clip)
+    if all(isinstance(value, Tensor) for value in checkpoint.values()):
+        # mmseg asks for a number of classes without it; our models have words
+        ours = any(key.startswith('text_encoder.') for key in checkpoint)
+        checkpoint = dict(state_dict=checkpoint,
+                          meta=dict(dataset_meta={}) if ours else {})
     if isinstance(checkpoint.get('meta'), dict):
         checkpoint['meta'].pop('config', None)
     return checkpoint
@@ -89,6 +104,21 @@ def load_from_name(filename: str, map_location: MapLocation = None) -> dict[str,
     return checkpoint
 
 
+def load_from_package(filename: str, map_location: MapLocation = None
+                      ) -> dict[str, Any]:
+    """Read trained weights that the package ships, ``mmseg_dcpclip://dcpclip_mini``.
+
+    Raises:
+        WeightFileError: There are none of that name.
+    """
+    name = filename.removeprefix(SHIPPED)
+    if name not in catalogue.TRAINED_WEIGHTS:
+        known = ', '.join(SHIPPED + config for config in catalogue.TRAINED_WEIGHTS)
+        raise WeightFileError(f'the package has no trained weights {filename}; there '
+                              f'are {known}')
+    return load_from_local(str(catalogue.TRAINED_WEIGHTS[name]), map_location)
+
+
 def load_from_ceph(filename: str, map_location: MapLocation = None) -> dict[str, Any]:
     """Read weights of a store that mmengine has a client for."""
     backend = get_file_backend(filename, backend_args=dict(backend='petrel'))
@@ -112,6 +142,7 @@ def register_routes() -> None:
             (('http://', 'https://'), load_from_http),
             (('modelzoo://', 'torchvision://', 'open-mmlab://', 'openmmlab://',
               'mmcls://'), load_from_name),
+            (SHIPPED, load_from_package),
             ((r'(\S+\:)?s3://', r'(\S+\:)?petrel://'), load_from_ceph),
             ('pavi://', load_from_pavi)):
         CheckpointLoader.register_scheme(prefixes, loader, force=True)

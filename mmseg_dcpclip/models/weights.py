@@ -6,6 +6,7 @@ Every route that reads a checkpoint (Runner's ``load_from``, ``resume`` and ``te
 ``fit_weights``.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -155,6 +156,17 @@ def describe_weights(state: Mapping[str, Tensor]) -> str:
     elif 'decode_head.scale' in state:
         facts.append('a CosineHead')
     return ', '.join(facts) or f'{len(state)} weights of something else'
+
+
+def digest_of_weights(module: nn.Module) -> str:
+    """SHA-256 (hex) over names, types, shapes and contents of all weights."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(module.state_dict().items()):
+        digest.update(f'{name} {weight.dtype} {tuple(weight.shape)}\n'.encode())
+        # as bytes: numpy has no bfloat16
+        content = weight.detach().cpu().contiguous().flatten()
+        digest.update(content.view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _shape(tensor: Tensor) -> str:

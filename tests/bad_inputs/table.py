@@ -178,6 +178,39 @@ CHECKPOINTS = [
     (b'text', 'w.pth holds no weights'), (b'PK\3\4', 'w.pth is damaged or cut short'),
     (b'\x80\2', 'w.pth is damaged or cut short'),
 ]
+# A file of a saved model, what it holds (None: it is gone; a dict: changes of what the
+# weights' header says of CLIP), and the error's type.
+HUB = [
+    ('config.json', None, F, 'm has no config.json: .*save_pretrained wrote'),
+    ('model.safetensors', None, F, 'm has no model.safetensors'),
+    ('config.json', b'', V, 'm/config.json is damaged'),
+    ('config.json', b'{"model": ', V, 'm/config.json is damaged'),
+    ('config.json', b'\xff\xfe', V, 'm/config.json is damaged'),
+    ('config.json', b'[]', V, 'm/config.json is of another library'),
+    ('config.json', b'{"model_type": "segformer"}', V,
+     "another library .model_type 'segformer'"),
+    ('config.json', b'{"mmseg_dcpclip": {}}', V, 'm/config.json has no model'),
+    ('config.json', b'{"mmseg_dcpclip": {}, "model": {"type": ["os.system"]}}', V,
+     'component .*not registered: import the module'),
+    ('model.safetensors', b'', V, 'm/model.safetensors is empty'),
+    ('model.safetensors', b'text', V, 'm/model.safetensors holds no weights'),
+    ('model.safetensors', b'\x80\0\0\0\0\0\0\0{"a": ', V, 'is damaged or cut short'),
+    ('model.safetensors', b'version https://git-lfs', V, 'run `git lfs pull`'),
+    ('model.safetensors', dict(pretrained='no_such'), V,
+     "no pretrained weights 'no_such'"),
+    ('model.safetensors', dict(model_name='ViT-X'), V, "no model 'ViT-X'"),
+    ('model.safetensors', dict(type='os.system'), V, 'header of .*says nothing usable'),
+    ('model.safetensors', dict(sha256=None), V, 'header of .*says nothing usable'),
+    ('model.safetensors', dict(sha256='0' * 64), V,
+     'on this machine is another .*should be 00000000.*dcpclip weights mini-ViT-8'),
+    ('model.safetensors', dict(pretrained='miniworld-cls'), V,
+     'mini-ViT-8 miniworld-cls on this machine is another'),
+]
+HUB_NAMES = [
+    ('gone', 'no such folder: gone; .*named ORG/NAME'),
+    ('a/b/c', 'no such folder: a/b/c'), ('p.png', 'no such folder: p.png'),
+    ('hf-hub:thing', 'no such folder: hf-hub:thing'), ('', 'no config.json'),
+]
 # What other commands are given, the exit status, the last line of stderr.
 COMMANDS = [
     ('nothing', 2, 'invalid choice'), ('segment', 2, 'required'),
@@ -187,7 +220,18 @@ COMMANDS = [
     ('segment gone.png --words a', 1, 'no such picture: gone.png'),
     ('segment p.png --words a --out p.png', 1, 'p.png.*it is a file: name a folder'),
     ('segment p.png --words a --out p.png/x', 1, 'it is a file: name a folder'),
-    ('segment p.png --words a', 1, 'run `dcpclip demo` first'),
+    ('segment p.png --words a --config hf-hub:a', 1, 'no such folder: hf-hub:a'),
+    ('segment p.png --words a --config folder', 1, 'folder has no config.json'),
+    ('segment p.png --words a --config dcpclip_vitb16_coco', 1, 'give the weights of'),
+    ('hub gone.py none out', 1, 'no such config: gone.py'),
+    ('hub MINI gone.pth out', 1, 'no such checkpoint: gone.pth'),
+    ('hub MINI none p.png', 1, 'p.png.*name a folder'),
+    ('hub MINI none out --scores gone.json', 1, 'gone.json'),
+    ('hub MINI none out --scores text.png', 1, 'text.png is no benchmarks.json'),
+    ('hub MINI none out --delta --cfg-options model.backbone.pretrained=None '
+     'model.text_encoder.pretrained=None', 1, 'delta: no part .*save the whole model'),
+    ('data draw p.png', 1, 'p.png.*name a folder'),
+    ('data draw out --pictures 0', 2, 'whole number from 1 on'),
     ('train gone.py', 1, 'no such config: gone.py'),
     ('train empty.py', 1, 'empty.py has no model'),
     ('test gone.py none', 1, 'no such config'),

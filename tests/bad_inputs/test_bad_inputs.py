@@ -1,6 +1,7 @@
 """What is wrong is named, on the API and the command line: the table, row by row."""
 
 import errno
+import json
 import logging
 import os
 import re
@@ -16,6 +17,8 @@ from data_trees import blocks, make_own_tree, save_label, save_turned
 from mmengine.config import Config
 from mmseg.registry import TRANSFORMS
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from mmseg_dcpclip import Predictor, Vocabulary
 from mmseg_dcpclip.apis import load_image
@@ -142,6 +145,40 @@ def test_checkpoints(place, capsys, content, message):
     line = told(capsys, ['segment', 'p.png', '--words', 'cat;dog', '--config', FROZEN,
                          '--checkpoint', 'w.pth'])
     assert re.search(message, line) and 'w.pth' in line
+
+
+@pytest.fixture(scope='module')
+def saved(tmp_path_factory):
+    """A model in the form of Hugging Face Hub."""
+    folder = tmp_path_factory.mktemp('saved') / 'm'
+    Predictor('dcpclip_mini').save_pretrained(folder, delta=True)
+    return folder
+
+
+@pytest.mark.parametrize('name, content, kind, message', table.HUB, ids=[
+    f'{i}-{row[0]}' for i, row in enumerate(table.HUB)])
+def test_saved_models(place, saved, capsys, name, content, kind, message):
+    shutil.copytree(saved, 'm')
+    path = Path('m', name)
+    if content is None:
+        path.unlink()
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        with safe_open(path, 'pt') as file:
+            sources = json.loads(file.metadata()['clip'])
+        save_file(load_file(path), path,
+                  dict(clip=json.dumps([{**source, **content} for source in sources])))
+    with pytest.raises(kind, match=message):
+        Predictor.from_pretrained('m')
+    line = told(capsys, ['segment', 'p.png', '--words', 'cat;dog', '--config', 'm'])
+    assert re.search(message, line)
+
+
+@pytest.mark.parametrize('name, message', table.HUB_NAMES, ids=ids(table.HUB_NAMES))
+def test_names_of_saved_models(place, name, message):
+    with pytest.raises(FileNotFoundError, match=message):
+        Predictor.from_pretrained(name)
 
 
 @pytest.mark.parametrize('words, status, message', table.COMMANDS,

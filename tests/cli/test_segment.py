@@ -139,9 +139,16 @@ def test_not_a_picture(tmp_path, capsys):
     assert 'text.png' in capsys.readouterr().err
 
 
-def test_weights_of_the_demo_are_asked_for(drawn, tmp_path, capsys, monkeypatch):
+def test_weights_that_are_known_need_not_be_given(drawn, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert segment(drawn, '--words', 'a') == 1
-    assert 'run `dcpclip demo` first' in capsys.readouterr().err
-    assert segment(drawn, '--words', 'a', '--config', FROZEN) == 1
-    assert '--checkpoint none' in capsys.readouterr().err
+    words = ['--words', 'red stripes on blue; white dots on green; black grid on pink']
+    given = {'none': ['--config', FROZEN, '--checkpoint', 'none'],
+             'frozen': ['--config', FROZEN], 'bare': [],
+             'shipped': ['--checkpoint', 'mmseg_dcpclip://dcpclip_mini']}
+    for name, flags in given.items():
+        assert segment(drawn, *words, *flags, '--out', name) == 0
+    maps = {name: Path(name, 'a picture_labels.png').read_bytes() for name in given}
+    assert maps['none'] == maps['frozen'] and maps['bare'] == maps['shipped']
+    Path('own.py').write_text(f'_base_ = {str(ROOT / "configs" / "dcpclip_mini.py")!r}')
+    assert segment(drawn, *words, '--config', 'own.py') == 1
+    assert 'give the weights of own.py' in capsys.readouterr().err

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from ...vocabulary import Queries, Vocabulary
 from ..structures import TextEmbeddings
+from ..weights import digest_of_weights
 from .clip_text import CLIPTextEncoder
 
 try:
@@ -197,7 +198,7 @@ class TextBank:
         """All that an entry depends on, and what follows from it."""
         version = encoder.weights_version()
         if self._digest[0] != version:
-            self._digest = version, _digest_of_weights(encoder.text)
+            self._digest = version, digest_of_weights(encoder.text)
         dims = encoder.text.output_dim
         shapes = dict(templates=[len(vocabulary), len(encoder.templates), dims],
                       mean=[len(vocabulary), dims])
@@ -208,17 +209,6 @@ class TextBank:
             precision=self.precision, shapes=shapes,
             bytes={k: getattr(torch, self.precision[k]).itemsize * math.prod(shape)
                    for k, shape in shapes.items()})
-
-
-def _digest_of_weights(tower: torch.nn.Module) -> str:
-    """SHA-256 (hex) over names, types, shapes and contents of all weights."""
-    digest = hashlib.sha256()
-    for name, weight in sorted(tower.state_dict().items()):
-        digest.update(f'{name} {weight.dtype} {tuple(weight.shape)}\n'.encode())
-        # as bytes: numpy has no bfloat16
-        content = weight.detach().cpu().contiguous().flatten()
-        digest.update(content.view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def _read_entry(folder: Path, meta: dict) -> tuple[Tensor, Tensor]:
