@@ -30,7 +30,7 @@ class Background:
     id: int | str = 'own'
 
     def __post_init__(self) -> None:
-        if isinstance(self.words, str) or not all(
+        if not isinstance(self.words, (list, tuple)) or not all(
                 isinstance(word, str) for word in self.words):
             raise ValueError('background.words must be a list of words, got '
                              f'{self.words!r}')

@@ -110,12 +110,10 @@ def test_benchmarks_of_the_dataset_configs(tmp_path, write_config, capsys,
     assert classes['classes'][19]['IoU'] == 0.0
 
 
-def test_training_free_benchmarks(tmp_path, write_config, capsys, monkeypatch):
+def test_training_free_benchmarks(tmp_path, capsys, monkeypatch):
     root = make_voc_tree(tmp_path / 'voc')
     monkeypatch.chdir(tmp_path)
-    config = write_config(
-        "model.update(backbone=dict(model_name='ViT-B-16', pretrained='openai', "
-        "read_out='kk_gauss'))\n")
+    config = str(config_path('dcpclip_vitb16_frozen'))
     # only the dataset and the table are looked at: nothing but VOC is there
     monkeypatch.setattr('mmseg_dcpclip.cli.test._build_runner', FakeRunner)
     assert main(['test', config, 'none', '--work-dir', str(tmp_path / 'work'),
