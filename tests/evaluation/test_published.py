@@ -29,11 +29,13 @@ def test_the_table_of_the_docs_is_that_of_the_code():
 @pytest.mark.parametrize('name, options, first', [
     (B16, {}, 58.9), (B16, {'backbone.read_out': 'self_calibrated'}, 64.6),
     (B16, {'backbone.read_out': dict(type='csa')}, 59.1),
-    (B16, {'backbone.read_out': 'plain'}, 18.6), (B16, {'backbone.read_out': 'qq'}, 51.8),
+    (B16, {'backbone.read_out': 'plain'}, 18.6),
+    (B16, {'backbone.read_out': 'qq'}, 51.8),
     (B16, {'refinement': dict(type='PAMR')}, 64.1),
     (L14, {'backbone.read_out': 'self_calibrated'}, 65.0),
     # another read-out, or one of which a part is missing here
-    (B16, {'backbone.read_out': 'value'}, None), (B16, {'backbone.read_out': 'rcs'}, None),
+    (B16, {'backbone.read_out': 'value'}, None),
+    (B16, {'backbone.read_out': 'rcs'}, None),
     (B16, {'backbone.read_out': 'procrustes'}, None), (L14, {}, None),
     (B16, {'backbone.read_out': dict(type='kk_gauss', sigma=3)}, None),
     (L14, {'backbone.read_out': 'plain'}, None),

@@ -202,8 +202,9 @@ class TextBank:
         shapes = dict(templates=[len(vocabulary), len(encoder.templates), dims],
                       mean=[len(vocabulary), dims])
         return dict(
-            format=FORMAT, words=vocabulary.words_digest, templates=list(encoder.templates),
-            model_name=encoder.model_name, heads=encoder.text.heads,
+            format=FORMAT, words=vocabulary.words_digest,
+            templates=list(encoder.templates), model_name=encoder.model_name,
+            heads=encoder.text.heads,
             quick_gelu=bool(encoder.quick_gelu), weights=self._digest[1],
             precision=self.precision, shapes=shapes,
             bytes={k: getattr(torch, self.precision[k]).itemsize * math.prod(shape)
