@@ -1,9 +1,9 @@
 """Published mIoU of training-free work, and which of it a config can be held against.
 
-The methods' own figures, with OpenAI's weights: CLIP's plain last block, MaskCLIP (arXiv
-2112.01071), SCLIP (2312.01597), ClearCLIP (2407.12442), NACLIP (2404.08181), ResCLIP
-(2411.15851), PEARL (2603.21528), SC-CLIP (2411.15869) and FreeCP (2508.00557). Papers
-differ by up to 3 points for the same method.
+The methods' own figures, with OpenAI's weights: CLIP's plain last block, MaskCLIP
+(arXiv 2112.01071), SCLIP (2312.01597), ClearCLIP (2407.12442), NACLIP (2404.08181),
+ResCLIP (2411.15851), PEARL (2603.21528), SC-CLIP (2411.15869) and FreeCP (2508.00557).
+Papers differ by up to 3 points for the same method.
 """
 
 from collections.abc import Mapping

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...datasets.labels import check_ignore_index
 from ...registry import SCOPE
-from ...vocabulary import Background, Queries, Vocabulary, Words, make_queries
+from ...vocabulary import Queries, Vocabulary, Words
 from ..clip.tower import load_towers
 from ..losses import check_finite
 from ..protocol import (
@@ -184,24 +184,6 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
         if self.training and self.text_encoder.trainable != 'none':
             return self.text_encoder.sample_embeddings(words)
         return self.text_bank.get(self.text_encoder, words)
-
-    @property
-    def background(self) -> Background | None:
-        """What is of no category: as ``test_cfg`` says, or else the words."""
-        return self.settings.background_of(self.vocabulary)
-
-    @property
-    def none_id(self) -> int | None:
-        """int: The id of pixels of no category; None without a background."""
-        rule = self.background
-        return None if rule is None else rule.id_in(
-            len(self.vocabulary), self.ignore_index)
-
-    @property
-    def queries(self) -> Vocabulary | Queries:
-        """What a picture is asked for at test time, see ``make_queries``."""
-        return make_queries(self.vocabulary, self.settings.synonyms,
-                            self.background, self.none_id)
 
     # ---------------------------------------------------------------- weights
 
