@@ -2,6 +2,7 @@
 
 import hashlib
 import unicodedata
+import warnings
 from collections.abc import Iterable, Sequence
 
 Entry = str | Sequence[str]
@@ -35,6 +36,10 @@ def read_entries(entries: Iterable[Entry], origin: str) -> tuple[tuple[str, ...]
         first = first_seen.setdefault(as_clip_reads(entry), position)
         if first != position:
             raise ValueError(_repeated(synonyms, first, position, origin))
+    if len(synonyms) == 1 and ',' in synonyms[0][0]:
+        warnings.warn(
+            f'{synonyms[0][0]!r} ({origin}) is one category: a comma may be part of a '
+            "name. Separate categories with ';' or give a list", stacklevel=3)
     return synonyms
 
 

@@ -1,7 +1,6 @@
 """Vocabularies: ordered lists of categories given by words."""
 
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -101,11 +100,6 @@ class Vocabulary:
         self.synonyms = read_entries(entries, origin)
         if not self.synonyms:
             raise ValueError(f'empty vocabulary ({origin}): give at least one name')
-        if len(self.synonyms) == 1 and ',' in self.synonyms[0][0]:
-            warnings.warn(
-                f'{self.synonyms[0][0]!r} ({origin}) is one category: a comma may be '
-                "part of a name. Separate categories with ';' or give a list",
-                stacklevel=2)
         self.names = tuple(entry[0] for entry in self.synonyms)
         self.palette = check_palette(palette, len(self.synonyms))
         self.name = name
