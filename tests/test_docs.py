@@ -21,6 +21,7 @@ from toys import assert_all_gradients, toy_model, toy_model_config, toy_samples
 from mmseg_dcpclip import Predictor
 from mmseg_dcpclip.cli import main
 from mmseg_dcpclip.models.clip.readouts import READ_OUTS
+from mmseg_dcpclip.vocabulary import LABEL_SETS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
@@ -251,6 +252,12 @@ def test_equation_stands_on_its_line(number, place, test):
     assert int(number) in numbers, comments
     file, _, function = test.partition(':')
     function_of(ROOT / file, function)
+
+
+def test_all_label_sets_are_named():
+    page = (ROOT / 'docs' / 'words.md').read_text(encoding='utf-8')
+    text = page[page.index('Label sets of the package:'):].partition('[small')[0]
+    assert re.findall('`(.*?)`', text) == list(LABEL_SETS)
 
 
 def test_predictor_is_what_the_pages_say():

@@ -1,5 +1,7 @@
 """One config and one checkpoint give one answer, or one refusal, on every route."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -21,16 +23,20 @@ VALIDATION = dict(seen=[WORDS[0]], top_k=1)
 
 @pytest.fixture
 def folder(tmp_path):
-    """A picture with its label and the words; ``config`` writes a config for them."""
+    return fill(tmp_path)
+
+
+def fill(folder):
+    """Give a folder a picture with its label and the words, for ``config_of``."""
     for name in ('images', 'labels'):
-        (tmp_path / name).mkdir()
+        (folder / name).mkdir()
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (32, 40, 3), dtype=np.uint8)).save(
-        tmp_path / 'images' / 'a.jpg')
+        folder / 'images' / 'a.jpg')
     Image.fromarray(rng.integers(0, 5, (32, 40), dtype=np.uint8)).save(
-        tmp_path / 'labels' / 'a.png')
-    (tmp_path / 'classes.txt').write_text('\n'.join(WORDS))
-    return tmp_path
+        folder / 'labels' / 'a.png')
+    (folder / 'classes.txt').write_text('\n'.join(WORDS))
+    return folder
 
 
 def config_of(folder, hooks=None, **changes) -> Config:
@@ -164,6 +170,54 @@ def test_words_follow_the_data_whatever_hooks_there_are(folder, weights, route, 
     predictor = Predictor(config_of(folder), checkpoint)
     expected = predictor.predict(folder / 'images' / 'a.jpg', words)
     np.testing.assert_array_equal(seg_map, expected.pred_sem_seg.data[0].numpy())
+
+
+RULE = dict(words=['sky', 'sea'], threshold=0.104, id=1)  # about half of the pixels
+
+
+@pytest.fixture(scope='module')
+def ruled(weights, tmp_path_factory):
+    """A folder whose words say what is of none of them, with a checkpoint.
+
+    And the map of its picture where a call says the same, or that nothing is.
+    """
+    folder = fill(tmp_path_factory.mktemp('ruled'))
+    (folder / 'classes.json').write_text(json.dumps(dict(
+        classes=WORDS, background=RULE)))
+    checkpoint = save(weights, folder)
+    predictor = Predictor(config_of(folder), checkpoint)
+    maps = [predictor.predict(folder / 'images' / 'a.jpg', background=background
+                              ).pred_sem_seg.data[0].numpy()
+            for background in (RULE, 'none')]
+    assert 0 < (maps[0] == 1).mean() < 1 and (maps[0] != maps[1]).any()
+    return folder, checkpoint, *maps
+
+
+@pytest.mark.parametrize('route', ROUTES)
+def test_the_background_follows_the_words(ruled, route):
+    folder, checkpoint, expected, _ = ruled
+    config = config_of(folder, vocabulary=str(folder / 'classes.json'))
+    config.test_dataloader.dataset.vocabulary = 'classes.json'
+    np.testing.assert_array_equal(route(config, checkpoint, folder), expected)
+
+
+def test_the_background_follows_the_data(ruled):
+    """The model's own words are the same without a background."""
+    folder, checkpoint, expected, _ = ruled
+    config = config_of(folder)
+    config.test_dataloader.dataset.vocabulary = 'classes.json'
+    np.testing.assert_array_equal(by_runner(config, checkpoint, folder), expected)
+
+
+def test_the_test_settings_have_the_last_word_about_the_background(ruled):
+    folder, checkpoint, _, without = ruled
+    words = str(folder / 'classes.json')
+    for off in (None, 'none'):
+        config = config_of(folder, vocabulary=words, test_cfg=dict(background=off))
+        np.testing.assert_array_equal(by_predictor(config, checkpoint, folder), without)
+    config = config_of(folder, vocabulary=words, test_cfg=dict(
+        background=dict(threshold=1, id=2)))
+    assert (by_predictor(config, checkpoint, folder) == 2).all()
 
 
 def test_words_that_nobody_has_are_refused():

@@ -126,7 +126,9 @@ class Predictor(HubMixin):
                 as the next batch.
             vocabulary: As in ``predict``.
             background: What is of no category, as ``Background.of`` takes it: a
-                threshold, words, or both; ``'none'``: every pixel is of a category.
+                threshold, words, or both; ``'none'``: every pixel is of a category;
+                ``'auto'``: as the vocabulary says, which label sets with a class for it
+                do.
             synonyms: ``'mean'`` of a category's embeddings, or ``'max'`` of its
                 synonyms' probabilities.
             return_scores: Whether to return ``word_scores``. These three are the
@@ -147,8 +149,7 @@ class Predictor(HubMixin):
                        return_scores=return_scores)
         given = {k: v for k, v in options.items() if v is not None}
         with self._asked(words, given):
-            if given:  # refused here rather than at the first picture
-                _ = self.model.queries
+            _ = self.model.queries  # refused here rather than at the first picture
         return self._stream(images, words, given)
 
     @contextmanager

@@ -42,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help='a label set by name, or a txt, csv or json file')
     parser.add_argument('--background', metavar='TEXT',
                         help="what is of no category: a threshold in [0, 1], words, or "
-                        "both ('0.1; sky; wall'); 'none': nothing")
+                        "both ('0.1; sky; wall'); 'none': nothing. Default: as the "
+                        'config or the label set says')
     add_model(parser)
     parser.add_argument('--out', type=Path, default=Path('work_dirs/segment'),
                         help='folder (default: work_dirs/segment)')

@@ -56,7 +56,7 @@ def collect_benchmarks(config: Config,
         config: If it has ``benchmarks=dict(name=dict(dataloader=..., evaluator=...))``,
             these are the benchmarks to choose from.
         names: Names, or just ``'all'``, or just ``'training-free'`` for the eight
-            ``TRAINING_FREE`` in that work's own frame.
+            ``TRAINING_FREE`` with that work's names and no seen classes.
         base_folder: Otherwise: the folder of dataset configs with a ``<name>.py`` for
             each of ``BENCHMARKS``; pictures go through the config's ``test_pipeline``,
             or what its ``benchmark_pipelines=dict(name=...)`` has for that one.

@@ -12,15 +12,15 @@ def read_class_file(path: str | Path) -> dict:
     Three forms are known: ``.txt`` with one entry per line, synonyms separated
     by '|'; ``.csv`` with a header, the column ``name`` and optionally
     ``synonyms`` (separated by '|'); ``.json`` with a list of entries, or an
-    object with ``classes`` and optionally ``palette`` and ``name``.
+    object with ``classes`` and optionally ``palette``, ``name`` and ``background``.
 
     Args:
         path: The file.
 
     Returns:
         dict: ``entries`` (list), ``palette`` (list or None) and ``name`` (str, by
-        default the file's name without its ending), as ``Vocabulary`` takes
-        them.
+        default the file's name without its ending), and ``background`` where it is
+        given, as ``Vocabulary`` takes them.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -65,7 +65,7 @@ def _read_csv(text: str, path: Path) -> list[list[str]]:
 
 
 def _read_json(text: str, path: Path) -> dict:
-    """``entries`` and, where they are given, ``palette`` and ``name``."""
+    """``entries`` and, where they are given, the other keys."""
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
@@ -73,7 +73,8 @@ def _read_json(text: str, path: Path) -> dict:
     if isinstance(content, list):
         return dict(entries=content)
     if isinstance(content, dict) and isinstance(content.get('classes'), list):
-        found = {key: content[key] for key in ('palette', 'name') if key in content}
+        found = {key: content[key] for key in ('palette', 'name', 'background')
+                 if key in content}
         return dict(entries=content['classes'], **found)
     raise ValueError(f"{path} must hold a list of names, or an object with the "
                      "list 'classes'")

@@ -31,7 +31,7 @@ def read_label_set(name: str) -> dict:
         raw download), ``variants`` (dict from a variant's name to {train id: entry}),
         ``absent_from_val`` (list of the train ids that have no pixel in the val
         split, empty where this is not known) and ``background`` (None, or for sets
-        whose class 0 is background its ``words`` and ``threshold``).
+        with such a class its ``words``, ``threshold`` and ``id``).
 
     Raises:
         ValueError: There is no such label set.

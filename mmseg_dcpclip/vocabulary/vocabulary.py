@@ -1,25 +1,24 @@
 """Vocabularies: ordered lists of categories given by words."""
 
-import hashlib
 import re
-import unicodedata
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
 
 from .. import catalogue
+from .background import Background
 from .class_files import read_class_file
 from .concepts import concept_keys
+from .entries import Entry, digest_of, read_entries
 from .label_sets import LABEL_SETS, read_label_set
 from .palette import check_palette
 
-Entry = str | Sequence[str]
-# Values never change and equal keys mean equal words: which one is found is all one.
-_ALIVE: 'WeakValueDictionary[str, Vocabulary]' = WeakValueDictionary()
+# By id: of two equal ones, either may go first.
+_ALIVE: 'WeakValueDictionary[int, Vocabulary]' = WeakValueDictionary()
 
 
 def match_names(names: Sequence[str], known: Sequence[str],
@@ -48,18 +47,11 @@ def match_names(names: Sequence[str], known: Sequence[str],
     return np.array([bool(keys_of(name) & known_keys) for name in names])
 
 
-def digest_of(synonyms: Sequence[Sequence[str]]) -> str:
-    """SHA-256 (hex) over the synonyms of all categories in order."""
-    # '|' and line breaks cannot occur inside a synonym.
-    text = '\n'.join('|'.join(entry) for entry in synonyms)
-    return hashlib.sha256(text.encode('utf-8')).hexdigest()
-
-
 class Vocabulary:
     """An ordered, immutable list of categories.
 
     Two vocabularies are equal when they hold the same synonyms in the same
-    order; palette, name and origin do not count.
+    order and the same background; palette, name and origin do not count.
 
     Args:
         entries: One entry per category: a string in which '|' separates synonyms, or
@@ -68,6 +60,8 @@ class Vocabulary:
         palette: One [r, g, b] in 0..255 per category. None: ``make_palette``.
         name: A short name for tables.
         origin: Where the words come from, for reports.
+        background: What is of no category among these words, as ``Background.of`` takes
+            it; models go by it unless they are told otherwise.
 
     Attributes:
         names: The first synonym of each category. It need not be unique (ADE20K-847
@@ -76,13 +70,15 @@ class Vocabulary:
         palette: One colour [r, g, b] per category.
         name: As given.
         origin: As given.
-        digest: SHA-256 (hex) over the synonyms in order.
+        background: The rule, or None.
+        digest: SHA-256 (hex) over the synonyms in order, and the background if there
+            is one.
 
     Raises:
         ValueError: The list is empty, or an entry is blank, not a string, or equal to
             an earlier one as CLIP reads them: upper and lower case, blanks and the
             order of synonyms make no difference there, so that only one of the two
-            could ever be predicted.
+            could ever be predicted. Or the background is refused.
         TypeError: The entries are no list: a dict, a set, a number.
     """
 
@@ -90,7 +86,8 @@ class Vocabulary:
                  entries: Iterable[Entry],
                  palette: Sequence[Sequence[int]] | None = None,
                  name: str | None = None,
-                 origin: str = 'a list in memory') -> None:
+                 origin: str = 'a list in memory',
+                 background: Any = None) -> None:
         if isinstance(entries, str):
             raise ValueError(
                 f'a vocabulary needs a list of names, got the string {entries!r}; '
@@ -100,27 +97,18 @@ class Vocabulary:
             raise TypeError(
                 f'words are a list of names, got {_described(entries)}; give '
                 "['cat', 'dog|puppy']: the place in the list is a category's id")
-        self.synonyms = tuple(
-            _split_entry(entry, position)
-            for position, entry in enumerate(entries))
+        self.synonyms = read_entries(entries, origin)
         if not self.synonyms:
             raise ValueError(f'empty vocabulary ({origin}): give at least one name')
-        first_seen: dict[frozenset, int] = {}
-        for position, entry in enumerate(self.synonyms):
-            first = first_seen.setdefault(as_clip_reads(entry), position)
-            if first != position:
-                raise ValueError(_repeated(self.synonyms, first, position, origin))
-        if len(self.synonyms) == 1 and ',' in self.synonyms[0][0]:
-            warnings.warn(
-                f'{self.synonyms[0][0]!r} ({origin}) is one category: a comma may be '
-                "part of a name. Separate categories with ';' or give a list",
-                stacklevel=2)
         self.names = tuple(entry[0] for entry in self.synonyms)
         self.palette = check_palette(palette, len(self.synonyms))
         self.name = name
         self.origin = origin
-        self.digest = digest_of(self.synonyms)
-        _ALIVE[self.digest] = self
+        self.background = Background.of(background)
+        if self.background is not None:
+            self.background.check_id(len(self.synonyms))
+        self.digest = digest_of(self.synonyms, self.background)
+        _ALIVE[id(self)] = self
 
     @staticmethod
     def alive(digest: str) -> 'Vocabulary | None':
@@ -129,7 +117,8 @@ class Vocabulary:
         A picture of a dataset carries the digest of its words; the dataset holds the
         words themselves.
         """
-        return _ALIVE.get(digest)
+        return next((words for words in list(_ALIVE.values())
+                     if words.digest == digest), None)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -154,6 +143,11 @@ class Vocabulary:
         """Classes and palette, as mmseg's datasets want them."""
         return dict(
             classes=self.names, palette=[list(color) for color in self.palette])
+
+    @cached_property
+    def words_digest(self) -> str:
+        """str: ``digest_of`` the synonyms alone, the key of their embeddings."""
+        return digest_of(self.synonyms)
 
     @cached_property
     def names_digest(self) -> str:
@@ -230,7 +224,8 @@ class Vocabulary:
                                  f'of {", ".join(wordings)}')
             entries = [wordings[names].get(i, entry)
                        for i, entry in enumerate(label_set['entries'])]
-            return cls(entries, name=str(source), origin=label_set['title'])
+            return cls(entries, name=str(source), origin=label_set['title'],
+                       background=label_set['background'])
         if str(source) in catalogue.LABEL_SETS:
             return cls(catalogue.LABEL_SETS[str(source)](), name=str(source),
                        origin=f'the label set {source}')
@@ -251,51 +246,10 @@ class Vocabulary:
             raise ValueError(f'{source}: {error}') from error
 
 
-def as_clip_reads(synonyms: Sequence[str]) -> frozenset[str]:
-    """What CLIP makes of a category: its tokeniser knows no case, its mean no order."""
-    return frozenset(unicodedata.normalize('NFC', s).lower() for s in synonyms)
-
-
-def _repeated(synonyms: Sequence[tuple[str, ...]], first: int, second: int, origin: str
-              ) -> str:
-    """What to say of two entries that are one to CLIP."""
-    before, after = ('|'.join(synonyms[i]) for i in (first, second))
-    if before == after:
-        return (f'entry {second} repeats entry {first}: {after!r} ({origin}); remove '
-                'one of them')
-    return (f'entry {second}, {after!r}, is the same to CLIP as entry {first}, '
-            f'{before!r} ({origin}): case and order do not count, so only one of them '
-            'could be predicted; remove one, or tell them apart by a word')
-
-
 def _described(value: object) -> str:
     """Kind and, cut short, the value of what is no list of words."""
     text = repr(value)
     return f'the {type(value).__name__} {text if len(text) < 50 else text[:50] + "..."}'
-
-
-def _split_entry(entry: Entry, position: int) -> tuple[str, ...]:
-    """Split one entry into clean synonyms and refuse what is no name."""
-    synonyms = entry.split('|') if isinstance(entry, str) else entry
-    if not isinstance(synonyms, list | tuple) or not all(
-            isinstance(synonym, str) for synonym in synonyms):
-        raise ValueError(
-            f'entry {position} is {entry!r}; a category is a string or a list '
-            'of synonyms')
-    if any('|' in synonym for synonym in synonyms):
-        raise ValueError(
-            f"entry {position} is {entry!r}; '|' separates synonyms and cannot "
-            'stand inside one')
-    clean = tuple(' '.join(synonym.split()) for synonym in synonyms)
-    if not clean or not all(clean):
-        raise ValueError(
-            f'entry {position} is {entry!r}; it holds a blank name: write the '
-            'name or remove the entry')
-    if len(as_clip_reads(clean)) < len(clean):
-        raise ValueError(
-            f'entry {position} is {entry!r}; it repeats a synonym (case does not '
-            'count): remove one')
-    return clean
 
 
 Words = Vocabulary | str | Path | Sequence[Entry]  # what ``Vocabulary.of`` takes

@@ -77,6 +77,102 @@ def test_words_of_a_call_do_not_stay(predictor):
     assert predictor.vocabulary.names == tuple(WORDS)
 
 
+def ids(sample):
+    return sample.pred_sem_seg.data[0]
+
+
+def agree(seg_map, expected):
+    """Equal but for ties, which another number of words at once may turn."""
+    return (seg_map == expected).float().mean() > 0.99
+
+
+def test_background_of_a_call(predictor):
+    plain, found = (predictor.predict(picture(), return_scores=True, **options)
+                    for options in ({}, dict(background=['sky', 'sea'])))
+    assert plain.none_id is None and found.none_id == len(WORDS)
+    none = ids(found) == len(WORDS)
+    assert 0 < none.float().mean() < 1
+    assert agree(ids(found)[~none], ids(plain)[~none])
+    assert set(found.word_scores.names) <= set(WORDS)  # never those of the background
+    best = plain.word_scores.maps.amax(0)
+    threshold = float(best.median())
+    for background in (threshold, str(threshold)):
+        found = predictor.predict(picture(), background=background)
+        assert agree(ids(found), ids(plain).masked_fill(best < threshold, 5))
+    both = predictor.predict(picture(), background=f'sky; {threshold}; sea')
+    assert agree(ids(both), ids(found).masked_fill(none, 5))
+    ignored = predictor.predict(picture(), background=dict(threshold=threshold,
+                                                           id='ignore'))
+    assert ignored.none_id == 255
+    assert torch.equal(ids(ignored), ids(found).masked_fill(ids(found) == 5, 255))
+    # nothing of this stays
+    again = predictor.predict(picture())
+    assert torch.equal(ids(again), ids(plain)) and again.none_id is None
+    assert 'word_scores' not in again
+
+
+def test_background_of_a_label_set(predictor):
+    words = Vocabulary.load('pascal_voc_21')
+    own, same = (predictor.predict(picture(), words, background=background)
+                 for background in (None, dict(
+                     words=words.background.words, threshold=0.1, id=0)))
+    off = predictor.predict(picture(), words, background='none')
+    assert (own.none_id, off.none_id) == (0, None)
+    assert torch.equal(ids(own), ids(same)) and not torch.equal(ids(own), ids(off))
+
+
+@pytest.mark.parametrize('options, match', [
+    (dict(background=1.5), r'in \[0, 1\], got 1.5'),
+    (dict(background='-0.1; sky'), r'in \[0, 1\], got -0.1'),
+    (dict(background=[0.1, 0.2]), 'one threshold'),
+    (dict(background=[WORDS[0].upper(), WORDS[1]]), 'also categories'),
+    (dict(background=dict(threshold=0.1, id=5)), 'only 5 categories'),
+    (dict(synonyms='first'), "'mean' or 'max'")])
+def test_options_are_refused_at_once(predictor, options, match):
+    with pytest.raises(ValueError, match=match):
+        predictor.predict_stream(['gone.png'], **options)
+    assert predictor.predict(picture()).none_id is None
+
+
+def test_background_words_stay_categories_if_they_are(predictor):
+    found, other = (predictor.predict(picture(), background=background)
+                    for background in ([WORDS[0], 'sky'], ['sky']))
+    assert agree(ids(found), ids(other))
+
+
+def test_synonyms_of_a_call(predictor):
+    words = ['red dots|scarlet spots', 'blue stripes']
+    mean, largest = (predictor.predict(picture(), words, synonyms=synonyms,
+                                       return_scores=True).word_scores
+                     for synonyms in ('mean', 'max'))
+    singles = [predictor.predict(picture(), [word, 'blue stripes'], return_scores=True
+                                 ).word_scores.maps[0]
+               for word in ('red dots', 'scarlet spots')]
+    assert mean.names == largest.names == ['red dots', 'blue stripes']
+    torch.testing.assert_close(largest.maps[1], mean.maps[1], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(largest.maps[0], torch.stack(singles).amax(0),
+                               atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(largest.maps[0], mean.maps[0], atol=1e-4, rtol=1e-4)
+
+
+def test_scores_of_a_call(predictor):
+    found = predictor.predict(picture(), return_scores=True)
+    scores = found.word_scores
+    assert scores.names == [WORDS[i] for i in scores.ids]
+    assert scores.ids.tolist() == found.selected_categories
+    assert torch.equal(scores.scores, scores.maps.amax((1, 2)))
+    assert agree(scores.ids[scores.maps.argmax(0)], ids(found))
+
+
+def test_one_word_with_and_without_background(predictor):
+    assert ids(predictor.predict(picture(), ['sky'])).unique().tolist() == [0]
+    for background in (1.0, dict(threshold=1.0)):
+        found = predictor.predict(picture(), ['sky'], background=background)
+        assert found.none_id == 1 and ids(found).unique().tolist() == [1]
+    both = ids(predictor.predict(picture(), ['red dots'], background=['blue stripes']))
+    assert agree(both, ids(predictor.predict(picture(), ['red dots', 'blue stripes'])))
+
+
 def test_a_stream_equals_a_list_and_holds_one_batch(predictor):
     pictures = [picture(seed=i) for i in range(9)]
     expected = [s.pred_sem_seg.data for s in predictor.predict(pictures)]

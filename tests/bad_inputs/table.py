@@ -67,6 +67,10 @@ CLASS_FILES = [
     ('a.json', b'{"classes": ["a", "b"], "palette": [[0, 0, 0]]}', '1 colours for 2'),
     ('a.json', b'{"classes": ["a"], "palette": [[0, 0, 256]]}', 'colour 0'),
     ('a.json', b'{"classes": ["a"], "palette": [[0, 0]]}', 'colour 0'),
+    ('a.json', b'{"classes": ["a"], "background": 2}', r'\[0, 1\], got 2'),
+    ('a.json', b'{"classes": ["a"], "background": {"words": 2}}', 'list of words'),
+    ('a.json', b'{"classes": ["a"], "background": {"words": ["b"], "id": 1}}',
+     'background.id is 1, but there are only 1'),
     ('a.yaml', b'- cat', 'rename or convert'),
 ]
 # An array that is written as PNG or the file's content, and the classes there are.
@@ -163,6 +167,11 @@ OPTIONS = [
     ('model.selection.form=no', 1, "form must be one of paper, union"),
     ('model.test_cfg.mode=no', 1, "mode='whole'"),
     ('model.test_cfg.mod=whole', 1, "did you mean 'mode'"),
+    ('model.test_cfg.background=1.5', 1, r'background.threshold .*\[0, 1\], got 1.5'),
+    ('model.test_cfg.background.threshold=-1', 1, r'\[0, 1\], got -1'),
+    ('model.test_cfg.background.word=sky', 1, 'background has no word'),
+    ('model.test_cfg.synonyms=first', 1, "'mean' or 'max', got 'first'"),
+    ('model.backbone.read_out=no_such', 1, 'no_such.*kk_gauss'),
     ('model.test_cfg.max_maps=0', 1, 'max_maps must be at least 1'),
     ('test_pipeline.9.type=X', 1, 'not in a list of'),
     ('test_pipeline.5.type=X', 1, '.5 is not in a list of 5; count from 0'),

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,36 @@ def test_wide_label_maps(drawn, tmp_path):
     labels = np.asarray(Image.open(tmp_path / 'out' / 'a picture_labels.png'))
     assert labels.dtype == np.uint16 or labels.dtype == np.int32
     assert labels.max() < 847
+
+
+# red stripes on blue above, white dots on green below
+@pytest.mark.parametrize('background, above, below, printed', [
+    ('none', 0, 1, None), ('0', 0, 1, None),
+    ('white dots on green', 0, 2, 'none'),
+    ('0.05; white dots on green; yellow', 0, 2, 'none'),
+    ('red stripes on blue; white dots on green', 0, 2, 'none')])
+def test_background(drawn, tmp_path, capsys, background, above, below, printed):
+    out = tmp_path / 'out'
+    words = 'red stripes on blue; black grid on pink'
+    assert segment(drawn, '--words', words, '--background', background, '--config',
+                   FROZEN, '--checkpoint', 'none', '--out', out) == 0
+    labels = np.asarray(Image.open(out / 'a picture_labels.png'))
+    assert labels.dtype == np.uint8
+    assert (labels[:40] == above).mean() > 0.9 and (labels[56:] == below).mean() > 0.9
+    assert ('%  none' in capsys.readouterr().out) == (printed is not None)
+
+
+def test_background_of_a_class_file(drawn, tmp_path):
+    """A label set brings its own, and a call has the last word."""
+    path, out = tmp_path / 'words.json', tmp_path / 'out'
+    path.write_text(json.dumps(dict(
+        classes=['background', 'red stripes on blue'],
+        background=dict(words=['white dots on green'], id=0))))
+    for more, below in ([], 0), (['--background', 'white dots on green'], 2):
+        assert segment(drawn, '--vocabulary', path, '--config', FROZEN, *more,
+                       '--checkpoint', 'none', '--out', out) == 0
+        labels = np.asarray(Image.open(out / 'a picture_labels.png'))
+        assert (labels[:40] == 1).mean() > 0.9 and (labels[56:] == below).mean() > 0.9
 
 
 def small_pictures(root, *names):
@@ -120,7 +151,12 @@ def test_interrupted(tmp_path, monkeypatch, capsys):
     (['gone.png', '--words', 'a'], 'gone.png'),
     (['--words', 'a', '--config', 'gone.py'], 'gone.py'),
     (['--words', 'a', '--checkpoint', 'gone.pth'], 'gone.pth'),
-    (['--vocabulary', 'gone.txt'], 'gone.txt')])
+    (['--vocabulary', 'gone.txt'], 'gone.txt'),
+    (['--words', 'a;b', '--background', '1.1'], '[0, 1], got 1.1'),
+    (['--words', 'a;b', '--background', '-1; sky'], '[0, 1], got -1'),
+    (['--words', 'a;b', '--background', '0.1; 0.2'], 'one threshold'),
+    (['--words', 'a;b', '--background', ' ; '], 'words or a threshold'),
+    (['--words', 'a;b', '--background', 'A; b'], 'also categories')])
 def test_bad_calls_write_nothing(drawn, tmp_path, capsys, args, message):
     out = tmp_path / 'out'
     defaults = [] if '--config' in args else ['--config', FROZEN]

@@ -12,6 +12,7 @@ from data_trees import make_ade20k_150_tree, make_own_tree, make_voc_tree
 from PIL import Image
 
 from mmseg_dcpclip.cli import main
+from mmseg_dcpclip.shipped import config_path
 
 NUMBER = itertools.count()
 
@@ -109,12 +110,10 @@ def test_benchmarks_of_the_dataset_configs(tmp_path, write_config, capsys,
     assert classes['classes'][19]['IoU'] == 0.0
 
 
-def test_training_free_benchmarks(tmp_path, write_config, capsys, monkeypatch):
+def test_training_free_benchmarks(tmp_path, capsys, monkeypatch):
     root = make_voc_tree(tmp_path / 'voc')
     monkeypatch.chdir(tmp_path)
-    config = write_config(
-        "model.update(backbone=dict(model_name='ViT-B-16', pretrained='openai', "
-        "read_out='kk_gauss'))\n")
+    config = str(config_path('dcpclip_vitb16_frozen'))
     # only the dataset and the table are looked at: nothing but VOC is there
     monkeypatch.setattr('mmseg_dcpclip.cli.test._build_runner', FakeRunner)
     assert main(['test', config, 'none', '--work-dir', str(tmp_path / 'work'),
@@ -125,6 +124,22 @@ def test_training_free_benchmarks(tmp_path, write_config, capsys, monkeypatch):
     assert table.count('not run') == table.count('not found: ') == 6
     assert ' 58.9 ' in table and ' 17.4 ' in table and ' 12.34 ' in table
     assert list(FakeRunner.tested) == ['pascal_voc_21', 'pascal_voc_20']
+
+
+def test_label_sets_bring_their_background(tmp_path, monkeypatch):
+    """Noise is 'sky', 'wall', ... here and there, and never the word 'background'."""
+    root = make_voc_tree(tmp_path / 'voc', num_val=1)
+    monkeypatch.chdir(tmp_path)
+    assert main(['test', str(config_path('dcpclip_mini_frozen')), 'none', '--work-dir',
+                 'work', '--out', 'png', '--benchmarks', 'training-free',
+                 '--data-root', f'pascal_voc_21={root}',
+                 '--cfg-options', 'log_level=ERROR', 'experiment_name=rules']) == 0
+    png = Image.open('png/pascal_voc_21/2007_000001.png')
+    background = np.asarray(png) == 0
+    assert 0 < background.mean() < 1 and png.mode == 'L'
+    label = np.asarray(Image.open(root / 'SegmentationClass/2007_000001.png'))
+    report = json.loads(Path('work/benchmarks/pascal_voc_21.json').read_text())
+    assert report['classes'][0]['right'] == (background & (label == 0)).sum() > 0
 
 
 class FakeRunner:

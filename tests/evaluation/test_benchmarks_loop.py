@@ -1,10 +1,16 @@
 """Several test sets in one run of a stock runner."""
 
+import json
+
+import numpy as np
 import pytest
+from data_trees import make_own_tree
 from mmengine.config import Config
 from mmengine.runner import Runner
+from PIL import Image
 from toys import toy_model_config
 
+from mmseg_dcpclip import Predictor
 from mmseg_dcpclip.shipped import config_path
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='LoadWideAnnotations'),
@@ -64,3 +70,55 @@ def test_benchmarks_of_the_config(tmp_path):
 def test_without_benchmarks_it_says_so(tmp_path):
     with pytest.raises(ValueError, match='needs benchmarks'):
         runner_of(tmp_path, dict(type='BenchmarksTestLoop'), 'none').test()
+
+
+NAMES = ['background', 'red dots on blue', 'black grid on pink']
+RULES = dict(  # the words and their id, an id beside them, what nothing scores
+    category=dict(words=['sky', 'white waves on green', 'wall'], id=0),
+    beside=dict(threshold=0.9),
+    ignored=dict(words=['sky'], threshold=0.5, id='ignore'),
+    nothing=None)
+
+
+def test_each_set_has_its_own_background(tmp_path):
+    """Predictions, their PNGs and scores are those of each rule said in a call."""
+    root = make_own_tree(tmp_path / 'own', names=NAMES)
+    benchmarks = {}
+    for name, rule in RULES.items():
+        (root / f'{name}.json').write_text(json.dumps(
+            dict(classes=NAMES) | (dict(background=rule) if rule else {})))
+        benchmarks[name] = dict(
+            dataloader=dict(
+                batch_size=2, num_workers=0,
+                sampler=dict(type='DefaultSampler', shuffle=False),
+                dataset=dict(type='TextVocabDataset', data_root=str(root),
+                             vocabulary=f'{name}.json', pipeline=PIPELINE,
+                             data_prefix=dict(img_path='images/val',
+                                              seg_map_path='labels/val'))),
+            evaluator=dict(type='OVIoUMetric', seen=None,
+                           output_dir=str(tmp_path / name),
+                           out_json=str(tmp_path / f'{name}.json')))
+    frozen = Config.fromfile(config_path('dcpclip_mini_frozen'))
+    runner = runner_of(tmp_path, dict(type='BenchmarksTestLoop', benchmarks=benchmarks),
+                       'rules', model=frozen.model)
+    runner.test()
+    frozen.test_pipeline = PIPELINE
+    predictor = Predictor(frozen)
+    pictures = sorted((root / 'images/val').iterdir())
+    ids = dict(category=0, beside=3, ignored=frozen.model.ignore_index, nothing=None)
+    labels = np.stack([Image.open(root / f'labels/val/{p.stem}.png') for p in pictures])
+    for name, rule in RULES.items():
+        results = predictor.predict(pictures, NAMES, background=rule or 'none')
+        pngs = [Image.open(tmp_path / name / f'{p.stem}.png') for p in pictures]
+        written = np.stack([np.asarray(png) for png in pngs])
+        assert {result.none_id for result in results} == {ids[name]}
+        for result, png in zip(results, written, strict=True):
+            np.testing.assert_array_equal(result.pred_sem_seg.data[0], png)
+        if rule:
+            assert 0 < (written == ids[name]).mean() < 1
+        assert (pngs[0].mode == 'L') == (name != 'ignored')
+        scored = labels != 255
+        for found in json.loads((tmp_path / f'{name}.json').read_text())['classes']:
+            predicted, true = written == found['id'], labels == found['id']
+            assert found['right'] == (predicted & true).sum()
+            assert found['predicted'] == (predicted & scored).sum()

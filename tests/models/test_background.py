@@ -169,6 +169,25 @@ def test_forms_are_merged_before_the_threshold():
     assert (result.pred_sem_seg.data[0] == expected).float().mean() > 0.995
 
 
+@torch.no_grad()
+def test_forms_have_the_background_of_their_words():
+    """A batch of two pictures with other words and rules, each merged by its own."""
+    sets = [Vocabulary(SYNONYMS, background=1.0),
+            Vocabulary(['red dots', 'sky'], background=dict(threshold=1.0, id=1)),
+            Vocabulary(SYNONYMS[:2])]
+    data = dict(inputs=[], data_samples=[])
+    for form, sample in zip(*toy_forms().values()):
+        data['inputs'].append(form * 3)
+        data['data_samples'].append([sample[0].clone() for _ in sets])
+        for one, words in zip(data['data_samples'][-1], sets):
+            one.set_metainfo(dict(vocabulary_digest=words.digest))
+    first, second, third = OVSegTTAModel(frozen_model()).eval().test_step(data)
+    assert [s.none_id for s in (first, second, third)] == [3, 1, None]
+    assert first.pred_sem_seg.data.unique().tolist() == [3]
+    assert second.pred_sem_seg.data.unique().tolist() == [1]
+    assert third.pred_sem_seg.data.max() < 2
+
+
 def test_words_of_a_tower_in_training_are_sampled():
     model = toy_model(text_encoder=dict(
         type='CLIPTextEncoder', templates=['{}', 'some {}'], trainable='all', **MINI))

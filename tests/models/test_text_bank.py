@@ -190,7 +190,7 @@ def test_second_start_encodes_nothing(encoder, tmp_path, calls, precision):
     item = 2 if precision == 'float16' else 4
     assert (folder / 'templates.bin').stat().st_size == 3 * 2 * 128 * item
     meta = json.loads((folder / 'meta.json').read_text())
-    assert meta['words'] == WORDS.digest and meta['model_name'] == 'mini-ViT-8'
+    assert meta['words'] == WORDS.words_digest and meta['model_name'] == 'mini-ViT-8'
     assert meta['templates'] == ['{}', 'some {}'] and meta['precision'] == dict(
         templates=precision, mean=precision)
 

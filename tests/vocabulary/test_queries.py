@@ -17,6 +17,11 @@ def test_ways_to_say_background(value, words, threshold):
     assert Background.of(rule) is rule
 
 
+def test_a_comma_separates_no_background_words():
+    with pytest.warns(UserWarning, match="'sky, wall' .background. is one category"):
+        assert Background.of('sky, wall').words == ('sky, wall', )
+
+
 def test_no_background():
     assert Background.of(None) is None and Background.of(' None') is None
 

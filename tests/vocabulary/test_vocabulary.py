@@ -11,6 +11,7 @@ from mmseg_dcpclip.vocabulary import (
     LABEL_SETS,
     Vocabulary,
     make_palette,
+    make_queries,
     pascal_context_val_ids,
     read_label_set,
 )
@@ -264,3 +265,45 @@ def test_of_takes_what_stands_for_a_vocabulary(tmp_path):
     path.write_text('cat\ndog|puppy\n')
     assert Vocabulary.of(str(path)) == Vocabulary.of(path) == words
     assert Vocabulary.of(name for name in ('cat', 'dog|puppy')) == words
+
+
+def test_the_background_belongs_to_the_words(tmp_path):
+    plain = Vocabulary(['background', 'cat'])
+    ruled = Vocabulary(['background', 'cat'], background=dict(words=['sky'], id=0))
+    assert plain.background is None and ruled.background.id == 0
+    assert ruled != plain and ruled.words_digest == plain.words_digest == plain.digest
+    assert len({plain, ruled, Vocabulary(['background', 'cat'],
+                                         background=dict(words=['sky'], id=0)),
+                Vocabulary(['background', 'cat'], background=0.1)}) == 3
+    path = tmp_path / 'words.json'
+    path.write_text('{"classes": ["background", "cat"], '
+                    '"background": {"words": ["sky"], "id": 0}}')
+    assert Vocabulary.load(path) == ruled
+    with pytest.raises(ValueError, match='only 2 categories'):
+        Vocabulary(['background', 'cat'], background=dict(threshold=0.1, id=2))
+
+
+@pytest.mark.parametrize('name', ['pascal_voc_21', 'pascal_context_60',
+                                  'coco_object_81'])
+def test_label_sets_with_a_background(name):
+    for names in ('default', *read_label_set(name)['variants']):
+        words = Vocabulary.load(name, names=names)
+        rule = words.background
+        assert (rule.threshold, rule.id) == (0.1, 0) and words.names[0] == 'background'
+        queries = make_queries(words, 'max', rule, 0)
+        own = [queries.synonyms[i][0] for i, owner in enumerate(queries.owner)
+               if owner == 0]
+        # COCO-Object has a class of its own for the beds
+        assert own == [word for word in rule.words
+                       if name != 'coco_object_81' or word != 'bed']
+        assert len(own) == dict(pascal_voc_21=26, pascal_context_60=1,
+                                coco_object_81=25)[name]
+
+
+def test_of_equal_vocabularies_either_may_go_first():
+    for kept in (0, 1):
+        both = [Vocabulary(['kept', 'alive']), Vocabulary(['kept', 'alive'])]
+        own = both[kept]
+        both.clear()
+        assert Vocabulary.alive(own.digest) is own
+        del own

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...datasets.labels import check_ignore_index
 from ...registry import SCOPE
-from ...vocabulary import Queries, Vocabulary, Words, make_queries
+from ...vocabulary import Queries, Vocabulary, Words
 from ..clip.tower import load_towers
 from ..losses import check_finite
 from ..protocol import (
@@ -54,7 +54,7 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
     another need not be in the config.
 
     Pictures of this package's datasets say whose words they have, and the model's
-    vocabulary follows them.
+    vocabulary follows them, with what is of no category there.
 
     Args:
         backbone: A ``CLIPVisionBackbone`` that is not plain, or another
@@ -184,19 +184,6 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
         if self.training and self.text_encoder.trainable != 'none':
             return self.text_encoder.sample_embeddings(words)
         return self.text_bank.get(self.text_encoder, words)
-
-    @property
-    def none_id(self) -> int | None:
-        """int: The id of pixels of no category; None without a background."""
-        rule = self.settings.background
-        return None if rule is None else rule.id_in(
-            len(self.vocabulary), self.ignore_index)
-
-    @property
-    def queries(self) -> Vocabulary | Queries:
-        """What a picture is asked for at test time, see ``make_queries``."""
-        return make_queries(self.vocabulary, self.settings.synonyms,
-                            self.settings.background, self.none_id)
 
     # ---------------------------------------------------------------- weights
 
@@ -381,7 +368,7 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
             image: Which image.
         """
         settings, none_id = self.settings, self.none_id
-        ids = Ids.of_queries(self.queries, settings.background, none_id)
+        ids = Ids.of_queries(self.queries, self.background, none_id)
         found = make_label_map(logits, pairs, views, image, sample.metainfo,
                                activation=self.decode_head.activation,
                                max_maps=settings.max_maps, ids=ids,

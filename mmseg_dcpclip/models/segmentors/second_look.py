@@ -8,10 +8,9 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ...vocabulary import Vocabulary
 from ..structures import CLIPFeatures, TextEmbeddings
 from ..tag_validation import RegionEncoder, TagValidation
-from .settings import PredictSettings
+from .asked import AskedMixin
 from .views import Views, resize, undo_augmentation
 
 
@@ -46,13 +45,10 @@ def region_encoder(validation: Any, backbone: Any, picture: Tensor
     return partial(backbone.region_cls, picture[None])
 
 
-class SecondLookMixin:
+class SecondLookMixin(AskedMixin):
     """A segmentor's second look at its predictions."""
     backbone: Any
-    settings: PredictSettings
-    vocabulary: Vocabulary
     text_embeddings: Callable[[], TextEmbeddings]
-    none_id: Any  # a property of the segmentor: int | None
 
     @property
     def tag_validation(self) -> TagValidation | None:

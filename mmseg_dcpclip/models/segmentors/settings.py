@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard
 
-from ...vocabulary import Background
+from ...vocabulary import Background, Vocabulary
 from .decoding import MAX_PLACES
 
 MAX_MAPS = 32
@@ -31,7 +31,8 @@ class PredictSettings:
         return_scores: Whether predictions carry ``word_scores``, names, ids, scores and
             probability maps of the selected categories.
         background: What is of no category: a threshold, words, or both, as
-            ``Background.of`` takes it; None: every pixel is of a category.
+            ``Background.of`` takes it. ``'auto'``: what the words at hand say, which
+            label sets with a class for it do; None: every pixel is of a category.
         synonyms: ``'mean'`` of a category's embeddings, or ``'max'`` of its
             synonyms' probabilities.
         max_maps: Category maps held at full size at once; fewer of a large picture.
@@ -44,7 +45,7 @@ class PredictSettings:
     return_logits: bool = False
     return_features: bool = False
     return_scores: bool = False
-    background: Background | None = None
+    background: Background | Literal['auto'] | None = 'auto'
     synonyms: str = 'mean'
     max_maps: int = MAX_MAPS
     max_places: int = MAX_PLACES
@@ -67,7 +68,8 @@ class PredictSettings:
                     f'test_cfg has no key {key!r}' + (
                         f'; did you mean {near[0]!r}?' if near else '')
                     + f' Known: {", ".join(known)}')
-        config['background'] = Background.of(config.get('background'))
+        if config.get('background', 'auto') != 'auto':
+            config['background'] = Background.of(config['background'])
         settings = cls(**config)
         if settings.synonyms not in ('mean', 'max'):
             raise ValueError("test_cfg.synonyms must be 'mean' or 'max', got "
@@ -95,6 +97,10 @@ class PredictSettings:
                 f'test_cfg.stride {tuple(stride)} is longer than '
                 f'crop_size {tuple(crop_size)}: pixels between the windows would not '
                 'be seen')
+
+    def background_of(self, words: Vocabulary) -> Background | None:
+        """What is of no category where these are the words."""
+        return words.background if self.background == 'auto' else self.background
 
     def views(self) -> dict[str, Any]:
         """Arguments of ``make_views``."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..protocol import class_of
 from .dcpclip import DCPCLIP
 from .label_map import Ids, LabelMap, word_scores
+from .samples import group_by_words
 
 
 def merge_selected(maps: Sequence[Tensor], categories: Sequence[Sequence[int]]
@@ -75,12 +76,13 @@ class OVSegTTAModel(BaseTTAModel):
 
     def _merge(self, samples: Sequence[SegDataSample]) -> SegDataSample:
         model: DCPCLIP = self.module
+        (words, _), = group_by_words(model.vocabulary, samples[:1])
+        model.set_vocabulary(words)  # a batch may hold pictures of several
         maps = [sample.seg_logits.data for sample in samples]
         merged, ids = merge_selected(maps, [s.selected_categories for s in samples])
         first = samples[0]
         score, place = merged.max(0)
-        rule = model.settings.background
-        threshold = None if rule is None else rule.threshold
+        threshold = None if model.background is None else model.background.threshold
         seg_map = Ids(None, threshold, first.none_id).decide(ids[place], score)
         if model.tag_validation is not None:
             seg_map = model.validate(seg_map, first.patch_features.data,

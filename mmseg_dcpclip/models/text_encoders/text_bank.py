@@ -104,7 +104,7 @@ class TextBank:
     def get(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary | Queries
            ) -> TextEmbeddings:
         """The embeddings of a vocabulary, computed without gradient if need be."""
-        key = (vocabulary.digest, encoder.templates, encoder.weights_version())
+        key = (vocabulary.words_digest, encoder.templates, encoder.weights_version())
         if key not in self._entries:
             with torch.no_grad(), torch.autocast(
                     encoder.logit_scale.device.type, enabled=False):
@@ -203,8 +203,9 @@ class TextBank:
         shapes = dict(templates=[len(vocabulary), len(encoder.templates), dims],
                       mean=[len(vocabulary), dims])
         return dict(
-            format=FORMAT, words=vocabulary.digest, templates=list(encoder.templates),
-            model_name=encoder.model_name, heads=encoder.text.heads,
+            format=FORMAT, words=vocabulary.words_digest,
+            templates=list(encoder.templates), model_name=encoder.model_name,
+            heads=encoder.text.heads,
             quick_gelu=bool(encoder.quick_gelu), weights=self._digest[1],
             precision=self.precision, shapes=shapes,
             bytes={k: getattr(torch, self.precision[k]).itemsize * math.prod(shape)

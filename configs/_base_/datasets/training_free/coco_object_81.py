@@ -1,14 +1,4 @@
-# As training-free work tests: short side 336, aspect ratio kept, no seen classes.
+# With the names of training-free work, and no seen classes.
 _base_ = '../coco_object_81.py'
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(2048, 336), keep_ratio=True),
-    dict(type='LoadWideAnnotations'),
-    dict(type='PackSegInputs')
-]
-test_dataloader = dict(dataset=dict(
-    names='sclip',
-    pipeline=test_pipeline))
-val_dataloader = test_dataloader
+test_dataloader = dict(dataset=dict(names='sclip'))
 test_evaluator = dict(seen=None)
-val_evaluator = test_evaluator
