@@ -20,6 +20,7 @@ COMMANDS = dict(
     train='train a model',
     test='test a model on its own test set or on the benchmarks',
     segment='segment pictures with words of your own',
+    app='serve a web page that does the same',
     data='check and convert datasets',
     weights="look for CLIP's weights",
     encode='encode vocabularies into the text bank beforehand',

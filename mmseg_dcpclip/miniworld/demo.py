@@ -116,6 +116,24 @@ def draw_unseen(out: Path) -> DrawnPicture:
     return DrawnPicture(path, [*there, *absent_words(rng, there)])
 
 
+def draw_examples(folder: Path, count: int = 4) -> list[DrawnPicture]:
+    """Draw pictures to try, each with its words and a few that are not there.
+
+    Args:
+        folder: Gets ``example_1.png`` and so on.
+        count: How many.
+    """
+    examples = []
+    for number in range(1, count + 1):
+        rng = np.random.default_rng(PICTURE_SEED + number)
+        picture, label = draw_picture(rng, range(len(NAMES)))
+        path = folder / f'example_{number}.png'
+        Image.fromarray(picture).save(path)
+        there = [NAMES[i] for i in np.unique(label)]
+        examples.append(DrawnPicture(path, [*there, *absent_words(rng, there, 6)]))
+    return examples
+
+
 def absent_words(rng: np.random.Generator, there: Sequence[str], count: int = 20
                  ) -> list[str]:
     """Names of categories that are not in the picture, none twice."""

@@ -1,0 +1,81 @@
+"""Serve a web page: a picture and words in, masks out.
+
+    dcpclip app
+    dcpclip app --config dcpclip_vitb16_frozen --device cuda
+    dcpclip app --config dcpclip_vitb16_coco --checkpoint weights.pth --port 8000
+
+Without --config it serves the small drawn world, which downloads nothing. Several
+models to choose from: --config and --checkpoint once for each, in the same order. The
+page is seen on this machine only; --host 0.0.0.0 shows it to the network, --share to
+everybody, through gradio's servers.
+"""
+
+import argparse
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from .common import add_cfg_options, add_device, checkpoint_of, load_config, say
+
+if TYPE_CHECKING:
+    from ..apis.web import ServedModel
+
+DEFAULT_CONFIG = 'dcpclip_mini_frozen'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Models, and where the page is."""
+    parser.add_argument('--config', type=Path, action='append', metavar='CONFIG',
+                        help='path of a config, or name of one of the package '
+                        f'(default: {DEFAULT_CONFIG})')
+    parser.add_argument('--checkpoint', action='append', metavar='CHECKPOINT',
+                        help="its weights; 'none': CLIP's only (the default)")
+    parser.add_argument('--host', default='127.0.0.1',
+                        help='address of this machine (default: 127.0.0.1)')
+    parser.add_argument('--port', type=int,
+                        help='default: the first free one from 7860 on')
+    parser.add_argument('--share', action='store_true',
+                        help='a public link for a week, through gradio')
+    parser.add_argument('--open', action='store_true', help='open a browser')
+    add_device(parser)
+    add_cfg_options(parser)
+    parser.set_defaults(refuse=parser.error)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load the models and serve until interrupted."""
+    from ..extras import require
+    configs = args.config or [Path(DEFAULT_CONFIG)]
+    checkpoints = args.checkpoint or ['none'] * len(configs)
+    if len(checkpoints) != len(configs):
+        args.refuse(f'{len(configs)} --config and {len(checkpoints)} --checkpoint: '
+                    "give one for each, or 'none'")
+    require('gradio', 'app')
+    from ..apis.web import build_page, launch_page
+    from ..miniworld.demo import draw_examples
+    models = {}
+    for config, checkpoint in zip(configs, checkpoints):
+        name, model = _load(args, config, checkpoint)
+        models[name] = model
+    with TemporaryDirectory(prefix='dcpclip_app_') as folder:
+        examples = [(drawn.path, '; '.join(drawn.words))
+                    for drawn in draw_examples(Path(folder))]
+        page = build_page(models, examples)
+        launch_page(page, server_name=args.host, server_port=args.port,
+                    share=args.share, inbrowser=args.open, quiet=True,
+                    prevent_thread_lock=True)
+        say(f'The page is at {page.local_url} (Ctrl-C ends it)',
+            *([f'and for everybody at {page.share_url}'] if page.share_url else []))
+        page.block_thread()
+    return 0
+
+
+def _load(args: argparse.Namespace, config: Path, checkpoint: str
+          ) -> tuple[str, 'ServedModel']:
+    """A model and the name that the page shows."""
+    from ..apis import Predictor
+    from ..apis.web import ServedModel
+    model = ServedModel(Predictor(load_config(config, args.cfg_options),
+                                  checkpoint_of(checkpoint), args.device))
+    kind = 'training-free' if model.training_free else Path(checkpoint).name
+    return f'{config.stem}, {kind}', model
