@@ -13,6 +13,7 @@ everybody, through gradio's servers.
 import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event
 from typing import TYPE_CHECKING
 
 from .common import add_cfg_options, add_device, checkpoint_of, load_config, say
@@ -66,7 +67,10 @@ def run(args: argparse.Namespace) -> int:
                     prevent_thread_lock=True)
         say(f'The page is at {page.local_url} (Ctrl-C ends it)',
             *([f'and for everybody at {page.share_url}'] if page.share_url else []))
-        page.block_thread()
+        try:
+            Event().wait()
+        finally:
+            page.close(verbose=False)
     return 0
 
 

@@ -59,8 +59,8 @@ class Answer:
 
 def percent(share: float) -> str:
     """A share in percent; what is there is never 0."""
-    text = f'{100 * share:.1f} %'
-    return '< 0.1 %' if share and text == '0.0 %' else text
+    text = f'{100 * share:.1f}%'
+    return '<0.1%' if share and text == '0.0%' else text
 
 
 def masks(answer: Answer, max_side: int = SHOWN_SIDE
@@ -106,7 +106,7 @@ def table(answer: Answer) -> list[list[str | int]]:
 
 
 def cost(answer: Answer) -> str:
-    """One line of HTML: what the words and the picture cost; then what to know."""
+    """HTML: what the words and the picture cost, and what else to know."""
     height, width = answer.seg_map.shape
     count = sum(1 for i in answer.selected if 0 <= i < len(answer.words))
     words = len(answer.words)
@@ -114,13 +114,20 @@ def cost(answer: Answer) -> str:
              f'{len(answer.found())} found. Words encoded in '
              f'{answer.word_seconds:.2f} s, picture of {width:,} × {height:,} pixels '
              f'segmented in {answer.seconds:.2f} s.']
+    name = answer.words.names[0]
+    if words == 1 and ',' in name:
+        lines.append(f'"{escape(name)}" is one word here, since a comma may be part of '
+                     'a name: separate words with ;')
+    if answer.found():
+        lines.append('Point at a word below the picture, or tap it, to see its mask '
+                     'alone.')
     if answer.picture.note:
         lines.append(escape(answer.picture.note))
     hidden = len(answer.found()) - MOST_MASKS
     if hidden > 0:
         lines.append(f'The {MOST_MASKS} largest are drawn; the table has {hidden} '
                      'more, the overlay for download all.')
-    return '<br>'.join(lines)
+    return f'<div role="status">{"<br>".join(lines)}</div>'
 
 
 def problem(message: str) -> str:

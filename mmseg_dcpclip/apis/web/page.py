@@ -46,13 +46,13 @@ def build_page(models: Mapping[str, ServedModel], examples: Sequence[tuple[Path,
     gr = require('gradio', 'app')
     first = next(iter(models.values())).defaults
 
-    def answer(model: str, picture: str | None, text: str, theta: float,
+    def answer(model: str, picture: dict | None, text: str, theta: float,
                threshold: float, background: str, validate: bool, top_k: float,
                opacity: float, progress: Any = gr.Progress()) -> Iterator[tuple]:
         """Answer a question; whatever is wrong with it is said on the page."""
         try:
             progress(0.05, 'reading the picture')
-            read = read_picture(picture)
+            read = read_picture(picture and picture['path'])
             words = read_words(text)
             served = models[model]
             settings = Settings(theta, threshold or 0.0, background or '', validate,
@@ -73,9 +73,8 @@ def build_page(models: Mapping[str, ServedModel], examples: Sequence[tuple[Path,
             files = answers.write_files(result, Path(folder), opacity)
             yield (answers.cost(result),
                    gr.AnnotatedImage((shown, parts), color_map=colours),
-                   answers.table(result), result,
-                   *(gr.DownloadButton(value=str(path), interactive=True)
-                     for path in files))
+                   gr.Column(visible=True), answers.table(result), result,
+                   *map(str, files))
 
     def redraw(result: answers.Answer | None, opacity: float) -> Iterator[Any]:
         """The overlay for download in another opacity."""
@@ -102,7 +101,7 @@ def build_page(models: Mapping[str, ServedModel], examples: Sequence[tuple[Path,
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
                 picture = gr.Image(
-                    label='Picture', type='filepath', image_mode=None, height=300,
+                    label='Picture', type='filepath', height=300,
                     sources=['upload', 'clipboard', 'webcam'], elem_id='picture')
                 words = gr.Textbox(
                     label='Words', lines=4, max_lines=10, elem_id='words',
@@ -139,37 +138,41 @@ def build_page(models: Mapping[str, ServedModel], examples: Sequence[tuple[Path,
                 button = gr.Button('Segment', variant='primary', elem_id='run')
             with gr.Column(scale=3, min_width=320):
                 status = gr.HTML(EMPTY, elem_id='status')
-                drawing = gr.AnnotatedImage(
-                    label='Masks: point at a word, or tap it, to see its own',
-                    format='png', elem_id='masks')
-                opacity = gr.Slider(0, 1, OPACITY, step=0.05, label='Opacity',
-                                    elem_id='opacity')
-                with gr.Row():
-                    downloads = [
-                        gr.DownloadButton(text, interactive=False, size='sm',
-                                          min_width=100, elem_id=name)
-                        for text, name in (('Label map', 'labels'), ('Names', 'names'),
-                                           ('Overlay', 'overlay'))]
-                shares = gr.Dataframe(
-                    headers=['Id', 'Word', 'Share', 'Selected'], interactive=False,
-                    datatype=['number', 'str', 'str', 'str'], label='Share of each word',
-                    type='array', wrap=True, elem_id='shares')
+                drawing = gr.AnnotatedImage(label='Masks', format='png',
+                                            elem_id='masks')
+                with gr.Column(visible=False) as results:
+                    opacity = gr.Slider(0, 1, OPACITY, step=0.05, label='Opacity',
+                                        elem_id='opacity')
+                    with gr.Row():
+                        downloads = [
+                            gr.DownloadButton(text, size='sm', min_width=100,
+                                              elem_id=name)
+                            for text, name in (('Label map (PNG)', 'labels'),
+                                               ('Names (JSON)', 'names'),
+                                               ('Overlay (PNG)', 'overlay'))]
+                    shares = gr.Dataframe(
+                        headers=['Id', 'Word', 'Share', 'Selected'], interactive=False,
+                        datatype=['number', 'str', 'str', 'str'], wrap=True,
+                        label='Share of each word', elem_id='shares', buttons=['copy'],
+                        column_widths=['12%', '42%', '20%', '26%'])
         state = gr.State(time_to_live=KEPT)
         inputs = [model, picture, words, theta, threshold, background, validate, top_k,
                   opacity]
-        outputs = [status, drawing, shares, state, *downloads]
-        # one question at a time for all models and visitors
+        outputs = [status, drawing, results, shares, state, *downloads]
+        # One question at a time for all models and visitors; gradio hands the picture
+        # over as it came, and what is wrong with it is told here.
         ask = dict(inputs=inputs, outputs=outputs, concurrency_limit=1,
-                   concurrency_id='model', show_progress='full',
-                   show_progress_on=[drawing], api_visibility='private')
+                   concurrency_id='model', preprocess=False, show_progress='full',
+                   show_progress_on=[drawing], scroll_to_output=True,
+                   api_visibility='private')
         gr.on([button.click, words.submit], answer, **ask)
         quick = dict(queue=False, show_progress='hidden', api_visibility='private')
         label_set.input(fill, label_set, words, **quick)
         model.input(choose, model, [theta, threshold, background, validate, top_k],
                     **quick)
         opacity.change(None, opacity, js=DIM)
-        opacity.release(redraw, [state, opacity], downloads[2], show_progress='hidden',
-                        api_visibility='private')
+        opacity.change(redraw, [state, opacity], downloads[2], show_progress='hidden',
+                       trigger_mode='always_last', api_visibility='private')
         if examples:
             shown = gr.Examples([[str(path), text] for path, text in examples],
                                 [picture, words], label='Examples',
@@ -185,8 +188,8 @@ def _refusal(gr: Any, error: Exception) -> tuple:
         logging.getLogger(__name__).exception('a question could not be answered')
     text = str(error) if isinstance(error, (ValueError, OSError)) else (
         'Something went wrong in the program; its terminal says what.')
-    nothing = gr.DownloadButton(value=None, interactive=False)
-    return answers.problem(text), None, None, None, nothing, nothing, nothing
+    return (answers.problem(text), None, gr.Column(visible=False), None, None, None,
+            None, None)
 
 
 def launch_page(page: 'gr.Blocks', **options: Any) -> Any:
