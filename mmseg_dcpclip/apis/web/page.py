@@ -114,6 +114,7 @@ def build_page(models: Mapping[str, ServedModel], examples: Sequence[tuple[Path,
                 model = gr.Dropdown(
                     list(models), label='Model', visible=len(models) > 1,
                     elem_id='model')
+                button = gr.Button('Segment', variant='primary', elem_id='run')
                 with gr.Accordion('Settings', open=False, elem_id='settings'):
                     theta = gr.Slider(
                         0, 1, first.theta or 0.0, step=0.01, label='theta',
@@ -135,7 +136,6 @@ def build_page(models: Mapping[str, ServedModel], examples: Sequence[tuple[Path,
                         'word is not among the k most similar.', elem_id='validate')
                     top_k = gr.Number(first.top_k, label='k', minimum=1, precision=0,
                                       elem_id='top-k')
-                button = gr.Button('Segment', variant='primary', elem_id='run')
             with gr.Column(scale=3, min_width=320):
                 status = gr.HTML(EMPTY, elem_id='status')
                 drawing = gr.AnnotatedImage(label='Masks', format='png',
