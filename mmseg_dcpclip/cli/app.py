@@ -11,12 +11,20 @@ everybody, through gradio's servers.
 """
 
 import argparse
+import socket
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
 from typing import TYPE_CHECKING
 
-from .common import add_cfg_options, add_device, checkpoint_of, load_config, say
+from .common import (
+    add_cfg_options,
+    add_device,
+    checkpoint_of,
+    load_config,
+    positive,
+    say,
+)
 
 if TYPE_CHECKING:
     from ..apis.web import ServedModel
@@ -33,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="its weights; 'none': CLIP's only (the default)")
     parser.add_argument('--host', default='127.0.0.1',
                         help='address of this machine (default: 127.0.0.1)')
-    parser.add_argument('--port', type=int,
+    parser.add_argument('--port', type=_port,
                         help='default: the first free one from 7860 on')
     parser.add_argument('--share', action='store_true',
                         help='a public link for a week, through gradio')
@@ -43,9 +51,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(refuse=parser.error)
 
 
+def _port(text: str) -> int:
+    number = positive(text)
+    if number > 65535:
+        raise argparse.ArgumentTypeError(f'{text} is no port: they end at 65535')
+    return number
+
+
 def run(args: argparse.Namespace) -> int:
     """Load the models and serve until interrupted."""
     from ..extras import require
+    _check_place(args.host, args.port)
     configs = args.config or [Path(DEFAULT_CONFIG)]
     checkpoints = args.checkpoint or ['none'] * len(configs)
     if len(checkpoints) != len(configs):
@@ -74,6 +90,22 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_place(host: str, port: int | None) -> None:
+    """Tell before anything is loaded whether the page can be there.
+
+    Raises:
+        OSError: The port is in use, or the address is not this machine's.
+    """
+    with socket.socket() as place:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            place.bind((host, port or 0))
+        except OSError as error:
+            raise OSError(f'{host}:{port or "any port"} cannot be used '
+                          f'({error.strerror}): give another --host or --port'
+                          ) from error
+
+
 def _load(args: argparse.Namespace, config: Path, checkpoint: str
           ) -> tuple[str, 'ServedModel']:
     """A model and the name that the page shows."""
@@ -81,5 +113,7 @@ def _load(args: argparse.Namespace, config: Path, checkpoint: str
     from ..apis.web import ServedModel
     model = ServedModel(Predictor(load_config(config, args.cfg_options),
                                   checkpoint_of(checkpoint), args.device))
-    kind = 'training-free' if model.training_free else Path(checkpoint).name
-    return f'{config.stem}, {kind}', model
+    if model.training_free:
+        return f'{config.stem}, training-free', model
+    return ', '.join([config.stem, Path(checkpoint).name][:1 + (checkpoint != 'none')]
+                     ), model
