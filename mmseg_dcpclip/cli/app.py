@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from ..extras import require
     _check_place(args.host, args.port)
     configs = args.config or [Path(DEFAULT_CONFIG)]
-    checkpoints = args.checkpoint or ['none'] * len(configs)
+    checkpoints = args.checkpoint or [None] * len(configs)
     if len(checkpoints) != len(configs):
         args.refuse(f'{len(configs)} --config and {len(checkpoints)} --checkpoint: '
                     "give one for each, or 'none'")
@@ -106,14 +106,15 @@ def _check_place(host: str, port: int | None) -> None:
                           ) from error
 
 
-def _load(args: argparse.Namespace, config: Path, checkpoint: str
+def _load(args: argparse.Namespace, config: Path, checkpoint: str | None
           ) -> tuple[str, 'ServedModel']:
     """A model and the name that the page shows."""
     from ..apis import Predictor
     from ..apis.web import ServedModel
-    model = ServedModel(Predictor(load_config(config, args.cfg_options),
-                                  checkpoint_of(checkpoint), args.device))
+    weights = None if checkpoint is None else checkpoint_of(checkpoint)
+    model = ServedModel(Predictor(load_config(config, args.cfg_options), weights,
+                                  args.device))
     if model.training_free:
         return f'{config.stem}, training-free', model
-    return ', '.join([config.stem, Path(checkpoint).name][:1 + (checkpoint != 'none')]
-                     ), model
+    name = config.stem if weights is None else f'{config.stem}, {Path(weights).name}'
+    return name, model

@@ -1,19 +1,17 @@
-"""The web page in a real browser: the Space's app.py, Chromium without a screen."""
+"""The web page in a real browser: Chromium without a screen."""
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from ports import free_port
 
 from mmseg_dcpclip import Predictor, Vocabulary
+from mmseg_dcpclip.apis.web import ServedModel, build_page, launch_page
+from mmseg_dcpclip.miniworld.demo import draw_examples
 
 pytest.importorskip('gradio', reason='gradio is not installed: [app]')
 playwright = pytest.importorskip('playwright.sync_api',
@@ -21,32 +19,26 @@ playwright = pytest.importorskip('playwright.sync_api',
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason='there is no chromium here')
 
-ROOT = Path(__file__).resolve().parents[2]
 WORDS = 'black stripes on blue; white dots on pink|pink with dots; red bars on grey'
 DESK, PHONE = dict(width=1280, height=900), dict(width=390, height=844)
 SLOW = 60_000  # ms, on a busy machine
 
 
 @pytest.fixture(scope='module')
+def predictor():
+    return Predictor('dcpclip_mini_frozen')
+
+
+@pytest.fixture(scope='module')
 def url(tmp_path_factory):
-    """The page as a Space serves it, in a process of its own."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp('app') / 'log'
-    with log.open('w') as file:
-        server = subprocess.Popen(
-            [sys.executable, ROOT / 'spaces' / 'app.py', '--port', str(port)],
-            stdout=file, stderr=subprocess.STDOUT, cwd=log.parent,
-            env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'})
-    try:
-        while 'The page is at' not in (said := log.read_text()):
-            assert server.poll() is None, said
-            time.sleep(0.1)
-        yield f'http://127.0.0.1:{port}/'
-    finally:
-        server.terminate()
-        server.wait()
+    """The page, served by this process."""
+    examples = [(drawn.path, '; '.join(drawn.words))
+                for drawn in draw_examples(tmp_path_factory.mktemp('examples'), 1)]
+    page = build_page({'small': ServedModel(Predictor('dcpclip_mini_frozen'))}, examples)
+    launch_page(page, server_name='127.0.0.1', server_port=free_port(), quiet=True,
+                prevent_thread_lock=True)
+    yield page.local_url
+    page.close(verbose=False)
 
 
 @pytest.fixture(scope='module')
@@ -66,11 +58,6 @@ def pictures(tmp_path_factory):
     for i, path in enumerate(paths):
         Image.fromarray(rng.integers(0, 255, (48 + 8 * i, 64, 3), np.uint8)).save(path)
     return paths
-
-
-@pytest.fixture(scope='module')
-def predictor():
-    return Predictor('dcpclip_mini_frozen')
 
 
 class Visitor:
