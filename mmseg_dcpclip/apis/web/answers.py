@@ -25,7 +25,7 @@ class Answer:
 
     Attributes:
         picture: The picture.
-        seg_map: Ids of ``words``, int64 [H, W].
+        seg_map: Ids of ``words``, integer [H, W].
         words: The categories.
         none_id: The id of pixels of no category; None where there are none.
         selected: Ids of the selected categories.

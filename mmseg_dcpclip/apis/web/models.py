@@ -25,6 +25,9 @@ class ServedModel:
 
     Args:
         predictor: The model. Nothing else may use it.
+
+    Attributes:
+        defaults: The settings of its config.
     """
 
     def __init__(self, predictor: Predictor) -> None:
@@ -32,26 +35,13 @@ class ServedModel:
         self._lock = Lock()
         options = dict(predictor.config.model.get('text_bank') or {})
         self._typed = TextBank(**{**options, 'root': None})
+        self.defaults = defaults_of(predictor)
 
     @property
     def training_free(self) -> bool:
         """bool: Whether nothing of the model is trained."""
         return not any(p.requires_grad
                        for p in self.predictor.model.decode_head.parameters())
-
-    @property
-    def defaults(self) -> Settings:
-        """Settings: Those of the config; ``theta`` is None where it plays no part."""
-        model = self.predictor.model
-        validation = model.tag_validation
-        rule = model.settings.background
-        by_theta = getattr(model.selection, 'form', None) in ('paper', 'union')
-        return Settings(
-            theta=model.selection.theta if by_theta else None,
-            threshold=(rule and rule.threshold) or 0.0,
-            background='; '.join(rule.words) if rule else '',
-            validate=validation is not None,
-            top_k=getattr(validation, 'top_k', Settings.top_k))
 
     @contextmanager
     def _set(self, words: Vocabulary, settings: Settings) -> Iterator[None]:
@@ -101,7 +91,7 @@ class ServedModel:
             result = self.predictor.predict(picture.pixels, words,
                                             background=settings.rule() or 'none')
             assert not isinstance(result, list)
-            seg_map = result.pred_sem_seg.data[0].cpu().numpy()
+            seg_map = result.pred_sem_seg.data[0].int().cpu().numpy()
             seconds = time.perf_counter() - start
         return Answer(picture, seg_map, words, result.get('none_id'),
                       tuple(result.selected_categories), seconds)
@@ -109,6 +99,19 @@ class ServedModel:
     def _wait(self) -> None:
         if self.predictor.device.type == 'cuda':
             torch.cuda.synchronize(self.predictor.device)
+
+
+def defaults_of(predictor: Predictor) -> Settings:
+    """The settings of a model's config; ``theta`` is None where it plays no part."""
+    model = predictor.model
+    rule = model.settings.background
+    by_theta = getattr(model.selection, 'form', None) in ('paper', 'union')
+    return Settings(
+        theta=model.selection.theta if by_theta else None,
+        threshold=(rule and rule.threshold) or 0.0,
+        background='; '.join(rule.words) if rule else '',
+        validate=model.tag_validation is not None,
+        top_k=getattr(model.tag_validation, 'top_k', Settings.top_k))
 
 
 def validation_of(own: TagValidation | None, settings: Settings

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TITLE = 'DCP-CLIP: a picture and any words'
 OPACITY = 0.55
 KEPT = 3600  # seconds that a result and its files stay on the server
+SESSIONS = 100  # whose last result is kept, up to 30 MB each
 WAITING = 50  # questions in the queue
 STYLE = (Path(__file__).with_name('page.css')).read_text(encoding='utf-8')
 EMPTY = 'Give a picture and words, and press Segment. Or choose an example.'
@@ -28,8 +29,8 @@ DIM = ('(value) => { document.documentElement.style.setProperty('
        '"--mask-opacity", value); }')
 
 
-def build_page(models: Mapping[str, ServedModel], examples: Sequence[tuple[Path, str]] = ()
-               ) -> 'gr.Blocks':
+def build_page(models: Mapping[str, ServedModel],
+               examples: Sequence[tuple[Path, str]] = ()) -> 'gr.Blocks':
     """Build the page; ``launch_page`` serves it.
 
     Args:
@@ -206,4 +207,5 @@ def launch_page(page: 'gr.Blocks', **options: Any) -> Any:
     theme = gr.themes.Default(font=['system-ui', 'sans-serif'],
                               font_mono=['ui-monospace', 'monospace'])
     return page.launch(theme=theme, css=STYLE, ssr_mode=False, footer_links=[],
-                       max_file_size='64mb', **options)
+                       max_file_size='64mb', state_session_capacity=SESSIONS,
+                       **options)
