@@ -34,7 +34,8 @@ def url(tmp_path_factory):
     """The page, served by this process."""
     examples = [(drawn.path, '; '.join(drawn.words))
                 for drawn in draw_examples(tmp_path_factory.mktemp('examples'), 1)]
-    page = build_page({'small': ServedModel(Predictor('dcpclip_mini_frozen'))}, examples)
+    model = ServedModel(Predictor('dcpclip_mini_frozen'))
+    page = build_page({'small': model}, examples)
     launch_page(page, server_name='127.0.0.1', server_port=free_port(), quiet=True,
                 prevent_thread_lock=True)
     yield page.local_url

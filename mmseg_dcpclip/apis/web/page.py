@@ -46,10 +46,11 @@ def build_page(models: Mapping[str, ServedModel],
     os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'  # read when it is imported, too
     gr = require('gradio', 'app')
     first = next(iter(models.values())).defaults
+    reporter = gr.Progress()
 
     def answer(model: str, picture: dict | None, text: str, theta: float,
                threshold: float, background: str, validate: bool, top_k: float,
-               opacity: float, progress: Any = gr.Progress()) -> Iterator[tuple]:
+               opacity: float, progress: Any = reporter) -> Iterator[tuple]:
         """Answer a question; whatever is wrong with it is said on the page."""
         try:
             progress(0.05, 'reading the picture')
@@ -97,8 +98,8 @@ def build_page(models: Mapping[str, ServedModel],
 
     with gr.Blocks(title=TITLE, analytics_enabled=False,
                    delete_cache=(KEPT, KEPT)) as page:
-        gr.Markdown(f'# {TITLE}\nName what you look for; every pixel gets the word that '
-                    'fits best.')
+        gr.Markdown(f'# {TITLE}\nName what you look for; every pixel gets the word '
+                    'that fits best.')
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
                 picture = gr.Image(
