@@ -236,5 +236,9 @@ def test_an_example_on_a_phone(browser, url):
         assert len(visitor.legend()) > 2
         width = visitor.page.evaluate('document.documentElement.scrollWidth')
         assert width <= PHONE['width']
-        playwright.expect(visitor.page.locator('#masks')).to_be_in_viewport()
+        for ask in (lambda: None, visitor.run):
+            ask()
+            playwright.expect(visitor.page.locator('#status')).to_be_in_viewport()
+            playwright.expect(visitor.page.locator('#masks img').first
+                              ).to_be_in_viewport()
         assert visitor.far == []

@@ -27,6 +27,10 @@ EMPTY = 'Give a picture and words, and press Segment. Or choose an example.'
 # Drawn masks are dimmed by the browser: nothing is computed again.
 DIM = ('(value) => { document.documentElement.style.setProperty('
        '"--mask-opacity", value); }')
+# On a phone the answer is below what was asked.
+SHOW = ('() => { const said = document.querySelector("#status"), '
+        'top = said.getBoundingClientRect().top; '
+        'if (top < 0 || top > 0.6 * innerHeight) said.scrollIntoView(); }')
 
 
 def build_page(models: Mapping[str, ServedModel],
@@ -54,7 +58,7 @@ def build_page(models: Mapping[str, ServedModel],
         """Answer a question; whatever is wrong with it is said on the page."""
         try:
             progress(0.05, 'reading the picture')
-            read = read_picture(picture and picture['path'])
+            read = read_picture(picture['path'] if picture else None)
             words = read_words(text)
             served = models[model]
             settings = Settings(theta, threshold or 0.0, background or '', validate,
@@ -165,9 +169,8 @@ def build_page(models: Mapping[str, ServedModel],
         # over as it came, and what is wrong with it is told here.
         ask = dict(inputs=inputs, outputs=outputs, concurrency_limit=1,
                    concurrency_id='model', preprocess=False, show_progress='full',
-                   show_progress_on=[drawing], scroll_to_output=True,
-                   api_visibility='private')
-        gr.on([button.click, words.submit], answer, **ask)
+                   show_progress_on=[drawing], api_visibility='private')
+        gr.on([button.click, words.submit], answer, **ask).then(None, js=SHOW)
         quick = dict(queue=False, show_progress='hidden', api_visibility='private')
         label_set.input(fill, label_set, words, **quick)
         model.input(choose, model, [theta, threshold, background, validate, top_k],
@@ -179,7 +182,7 @@ def build_page(models: Mapping[str, ServedModel],
             shown = gr.Examples([[str(path), text] for path, text in examples],
                                 [picture, words], label='Examples',
                                 api_visibility='private')
-            shown.load_input_event.then(answer, **ask)
+            shown.load_input_event.then(answer, **ask).then(None, js=SHOW)
     page.queue(max_size=WAITING)
     return page
 
