@@ -30,6 +30,7 @@ from mmseg_dcpclip.apis.web.asking import (
     label_sets,
     read_picture,
     read_words,
+    uploaded,
 )
 from mmseg_dcpclip.datasets.labels import decode_label
 from mmseg_dcpclip.models.tag_validation import TagValidation
@@ -90,11 +91,25 @@ def test_bad_pictures_are_named_without_the_servers_folders(tmp_path, monkeypatc
     Image.new('L', (40, 30)).save(tmp_path / 'large.png')
     with pytest.raises(ValueError, match=r'^text\.png cannot be read'):
         read_picture(path)
+    with pytest.raises(ValueError, match=r'^gone\.png is no longer on the server'):
+        read_picture(tmp_path / 'gone.png')
     with pytest.raises(ValueError, match='There is no picture'):
         read_picture(None)
     monkeypatch.setattr('mmseg_dcpclip.apis.web.asking.MAX_PIXELS', 1000)
     with pytest.raises(ValueError, match='^large.png has .* more than this page reads'):
         read_picture(tmp_path / 'large.png')
+
+
+def test_only_uploads_are_read(tmp_path):
+    uploads = tmp_path / 'uploads'
+    uploads.mkdir()
+    assert uploaded(None, uploads) is None
+    assert uploaded(dict(path=str(uploads / 'a.png')), uploads) == uploads / 'a.png'
+    (uploads / 'link.png').symlink_to(tmp_path / 'secret.png')
+    for path in (tmp_path / 'secret.png', uploads / '..' / 'secret.png',
+                 uploads / 'link.png'):
+        with pytest.raises(ValueError, match='not uploaded here'):
+            uploaded(dict(path=str(path)), uploads)
 
 
 # ------------------------------------------------------------------------ answers

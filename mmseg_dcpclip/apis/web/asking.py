@@ -105,6 +105,24 @@ def read_words(text: str | None, most: int = MAX_WORDS) -> Vocabulary:
     return vocabulary
 
 
+def uploaded(value: dict | None, folder: str | Path) -> Path | None:
+    """The picture that a browser sent; no other file of the server is read.
+
+    Args:
+        value: As gradio hands it over, with its ``path``.
+        folder: Where uploads are kept.
+
+    Raises:
+        ValueError: It lies elsewhere.
+    """
+    if not value or not value.get('path'):
+        return None
+    path = Path(value['path']).resolve()
+    if not path.is_relative_to(Path(folder).resolve()):
+        raise ValueError('The picture was not uploaded here: upload it.')
+    return path
+
+
 def read_picture(path: str | Path | None, max_side: int = MAX_SIDE) -> Picture:
     """Read a picture as ``load_image`` does, and reduce a large one.
 
@@ -127,6 +145,9 @@ def read_picture(path: str | Path | None, max_side: int = MAX_SIDE) -> Picture:
                 f'this page reads ({MAX_PIXELS / 1e6:.0f}). Reduce it, or use `dcpclip '
                 'segment`.')
         pixels = load_image(path)
+    except FileNotFoundError as error:
+        raise ValueError(f'{path.name} is no longer on the server: upload it again.'
+                         ) from error
     except ValueError as error:  # a visitor's file lies in a folder of the server
         raise ValueError(str(error).replace(str(path), path.name)) from error
     small = reduced(pixels, max_side)

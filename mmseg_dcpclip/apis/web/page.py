@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 from ...extras import require
 from ...vocabulary import Vocabulary
 from . import answers
-from .asking import MAX_WORDS, Settings, as_typed, label_sets, read_picture, read_words
+from .asking import (
+    MAX_WORDS,
+    Settings,
+    as_typed,
+    label_sets,
+    read_picture,
+    read_words,
+    uploaded,
+)
 from .models import ServedModel
 
 if TYPE_CHECKING:
@@ -50,7 +58,7 @@ def build_page(models: Mapping[str, ServedModel],
     os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'  # read when it is imported, too
     gr = require('gradio', 'app')
     first = next(iter(models.values())).defaults
-    reporter = gr.Progress()
+    reporter, uploads = gr.Progress(), gr.utils.get_upload_folder()
 
     def answer(model: str, picture: dict | None, text: str, theta: float,
                threshold: float, background: str, validate: bool, top_k: float,
@@ -58,7 +66,7 @@ def build_page(models: Mapping[str, ServedModel],
         """Answer a question; whatever is wrong with it is said on the page."""
         try:
             progress(0.05, 'reading the picture')
-            read = read_picture(picture['path'] if picture else None)
+            read = read_picture(uploaded(picture, uploads))
             words = read_words(text)
             served = models[model]
             settings = Settings(theta, threshold or 0.0, background or '', validate,
@@ -189,10 +197,10 @@ def build_page(models: Mapping[str, ServedModel],
 
 def _refusal(gr: Any, error: Exception) -> tuple:
     """The page without a result, and why."""
-    if not isinstance(error, (ValueError, OSError)):
+    text = str(error)
+    if not isinstance(error, ValueError):  # it may name the server's files
         logging.getLogger(__name__).exception('a question could not be answered')
-    text = str(error) if isinstance(error, (ValueError, OSError)) else (
-        'Something went wrong in the program; its terminal says what.')
+        text = 'Something went wrong in the program; its terminal says what.'
     return (answers.problem(text), None, gr.Column(visible=False), None, None, None,
             None, None)
 
