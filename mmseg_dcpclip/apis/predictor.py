@@ -152,6 +152,20 @@ class Predictor(HubMixin):
             _ = self.model.queries  # refused here rather than at the first picture
         return self._stream(images, words, given)
 
+    def encode(self, vocabulary: Words | None = None, **options: Any) -> None:
+        """Encode words, so that predictions find them in the text bank.
+
+        Args:
+            vocabulary: As in ``predict``.
+            options: As there.
+
+        Raises:
+            ValueError: The vocabulary or an option is refused.
+        """
+        words = self.vocabulary if vocabulary is None else Vocabulary.of(vocabulary)
+        with self._asked(words, {k: v for k, v in options.items() if v is not None}):
+            self.model.text_embeddings(self.model.queries)
+
     @contextmanager
     def _asked(self, words: Vocabulary, options: dict) -> Iterator[None]:
         """The model with other words and keys of ``test_cfg``."""

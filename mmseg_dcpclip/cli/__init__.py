@@ -20,6 +20,7 @@ COMMANDS = dict(
     train='train a model',
     test='test a model on its own test set or on the benchmarks',
     segment='segment pictures with words of your own',
+    app='serve a web page that does the same',
     data='check and convert datasets, draw pictures',
     weights="look for CLIP's weights",
     hub='save a model for Hugging Face',
