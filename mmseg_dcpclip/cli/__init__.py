@@ -23,6 +23,7 @@ COMMANDS = dict(
     data='check and convert datasets',
     weights="look for CLIP's weights",
     encode='encode vocabularies into the text bank beforehand',
+    export='export a model to ONNX or torch.export',
     measure='measure where a model gains and loses',
     reproduce="reproduce the paper's tables",
     figures="draw the paper's figures",

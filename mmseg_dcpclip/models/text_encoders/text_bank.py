@@ -27,6 +27,7 @@ from torch import Tensor
 
 from ...vocabulary import Queries, Vocabulary
 from ..structures import TextEmbeddings
+from ..tracing import outside_trace
 from .clip_text import CLIPTextEncoder
 
 try:
@@ -103,6 +104,11 @@ class TextBank:
     def get(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary | Queries
            ) -> TextEmbeddings:
         """The embeddings of a vocabulary, computed without gradient if need be."""
+        if torch.jit.is_tracing():
+            with outside_trace():
+                found = self.get(encoder, vocabulary)
+                found.first_equal()  # is kept as well
+            return found
         key = (vocabulary.digest, encoder.templates, encoder.weights_version())
         if key not in self._entries:
             with torch.no_grad(), torch.autocast(
@@ -197,7 +203,7 @@ class TextBank:
         """All that an entry depends on, and what follows from it."""
         version = encoder.weights_version()
         if self._digest[0] != version:
-            self._digest = version, _digest_of_weights(encoder.text)
+            self._digest = version, digest_of_weights(encoder.text)
         dims = encoder.text.output_dim
         shapes = dict(templates=[len(vocabulary), len(encoder.templates), dims],
                       mean=[len(vocabulary), dims])
@@ -210,7 +216,7 @@ class TextBank:
                    for k, shape in shapes.items()})
 
 
-def _digest_of_weights(tower: torch.nn.Module) -> str:
+def digest_of_weights(tower: torch.nn.Module) -> str:
     """SHA-256 (hex) over names, types, shapes and contents of all weights."""
     digest = hashlib.sha256()
     for name, weight in sorted(tower.state_dict().items()):
