@@ -19,10 +19,10 @@ from PIL import Image
 from ..engine import TagValidationHook
 from ..models.devices import check_device
 from ..models.tag_validation import TagValidation
+from ..pictures import ImageLike, load_image
 from ..vocabulary import Vocabulary, Words
 from .checkpoints import find_model, load_weights
 from .hub import HubMixin
-from .images import ImageLike, load_image
 from .overlay import draw_overlay
 
 

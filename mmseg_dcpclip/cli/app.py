@@ -5,9 +5,9 @@
     dcpclip app --config dcpclip_vitb16_coco --checkpoint weights.pth --port 8000
 
 Without --config it serves the small drawn world, trained and training-free, which
-downloads nothing. Several models to choose from: --config and --checkpoint once for each, in the same order. The
-page is seen on this machine only; --host 0.0.0.0 shows it to the network, --share to
-everybody, through gradio's servers.
+downloads nothing. Several models to choose from: --config and --checkpoint once for
+each, in the same order. The page is seen on this machine only; --host 0.0.0.0 shows it
+to the network, --share to everybody, through gradio's servers.
 """
 
 import argparse
@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='path of a config, name of one of the package, or a saved '
                         f'model (default: {" and ".join(DEFAULT_CONFIGS)})')
     parser.add_argument('--checkpoint', action='append', metavar='CHECKPOINT',
-                        help="its weights; 'none': CLIP's only. Default: those saved or "
-                        'shipped with it')
+                        help="its weights; 'none': CLIP's only. Default: those saved "
+                        'or shipped with it')
     parser.add_argument('--host', default='127.0.0.1',
                         help='address of this machine (default: 127.0.0.1)')
     parser.add_argument('--port', type=_port,
