@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .export import export_model
     from ..pictures import load_image
+    from .export import export_model
     from .inferencer import OVSegInferencer
     from .onnx_predictor import OnnxPredictor
     from .overlay import category_name, category_shares, draw_overlay
