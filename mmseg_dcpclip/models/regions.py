@@ -22,8 +22,10 @@ def region_counts(seg_map: Tensor, categories: Tensor, grid: tuple[int, int]) ->
     region = torch.searchsorted(categories, seg_map.flatten())
     region = region.clamp(max=len(categories) - 1)
     inside = categories[region] == seg_map.flatten()
-    index = (region * rows * columns + cell.flatten())[inside]
-    counts = torch.bincount(index, minlength=len(categories) * rows * columns)
+    # neither bincount nor indexing by a mask: they make the host wait for the device
+    counts = torch.zeros(len(categories) * rows * columns, dtype=torch.long,
+                         device=seg_map.device)
+    counts.index_add_(0, region * rows * columns + cell.flatten(), inside.long())
     return counts.view(len(categories), -1)
 
 

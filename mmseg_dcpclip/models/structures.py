@@ -132,9 +132,10 @@ class Pairs:
 
     @classmethod
     def from_mask(cls, selected: Tensor) -> 'Pairs':
-        """From bool [B, C]."""
-        image, category = selected.nonzero(as_tuple=True)
-        return cls(image, category, selected.sum(1).tolist())
+        """From bool [B, C]; the host waits for the device once."""
+        mask = selected.cpu()
+        image, category = (x.to(selected.device) for x in mask.nonzero(as_tuple=True))
+        return cls(image, category, mask.sum(1).tolist())
 
     @classmethod
     def filled_up(cls, category: Tensor, valid: Tensor) -> 'Pairs':
@@ -175,7 +176,8 @@ class Pairs:
             images = slice(first, last + 1)
             counts = [min(end, stop) - max(end - count, start)
                       for end, count in zip(ends[images], self.counts[images])]
-            yield images, Pairs(self.image[start:stop] - first,
+            image = self.image[start:stop]
+            yield images, Pairs(image - first if first else image,
                                 self.category[start:stop], counts)
             start = stop
 

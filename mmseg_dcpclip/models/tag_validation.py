@@ -47,16 +47,11 @@ def validate_tags(seg_map: Tensor, feats: Tensor, text: Tensor, seen: Tensor, *,
             embedding.
     """
     check_settings(top_k, candidates)
-    present = seg_map.unique()
-    if ignore_index is not None:
-        present = present[present != ignore_index]
-    wrong = present[(present < 0) | (present >= len(text))]
-    if len(wrong):
-        raise ValueError(f'the map holds the ids {wrong.tolist()[:5]}, but there are '
-                         f'only {len(text)} categories')
-    unseen = present[~seen[present]]
+    present = categories_of(seg_map, len(text), ignore_index)
+    unseen = present[~seen.cpu()[present]]
     if not len(unseen):
         return seg_map.clone()
+    present, unseen = present.to(seg_map.device), unseen.to(seg_map.device)
     pooled = (region_features(seg_map, feats, unseen) if encode is None
               else encode(seg_map, unseen))
     text = text.float()
@@ -70,11 +65,40 @@ def validate_tags(seg_map: Tensor, feats: Tensor, text: Tensor, seen: Tensor, *,
             else present[scores[:, present].argmax(1)])
     # Eq. 17, by region; what is seen or ignored is not among them
     renamed = torch.where(rank < top_k, unseen, best)
-    result = seg_map.clone()
-    for old, new in zip(unseen.tolist(), renamed.tolist()):
-        if old != new:
-            result[seg_map == old] = new
-    return result
+    names = torch.arange(len(text), device=seg_map.device).scatter(0, unseen, renamed)
+    known = seg_map.clamp(0, len(text) - 1)
+    return torch.where(known == seg_map, names[known], seg_map)
+
+
+def categories_of(seg_map: Tensor, num_categories: int, ignore_index: int | None
+                  ) -> Tensor:
+    """The categories that occur in a map; the host waits for the device once.
+
+    Args:
+        seg_map: Ids, int64 [H, W].
+        num_categories: C.
+        ignore_index: An id that does not count.
+
+    Returns:
+        Tensor: Ascending ids, int64 [K] on the CPU.
+
+    Raises:
+        ValueError: An id that is neither a category nor ``ignore_index``.
+    """
+    flat = seg_map.flatten()
+    counted = torch.ones_like(flat, dtype=torch.bool)
+    if ignore_index is not None:
+        counted = flat != ignore_index
+    # the last place is for what is none
+    place = torch.where((flat >= 0) & (flat < num_categories), flat, num_categories)
+    # integers: the last of several writes to one place would win
+    found = torch.zeros(num_categories + 1, dtype=torch.int, device=flat.device)
+    found = found.index_add_(0, place, counted.int()).cpu()
+    if found[-1]:
+        wrong = flat[counted & (place == num_categories)].unique().tolist()
+        raise ValueError(f'the map holds the ids {wrong[:5]}, but there are only '
+                         f'{num_categories} categories')
+    return found[:-1].nonzero().squeeze(1)
 
 
 def check_settings(top_k: int, candidates: str) -> None:

@@ -75,8 +75,8 @@ class FixedSelection(nn.Module):
         return getattr(self.selection, 'with_mean_attention', False)
 
     @torch.no_grad()
-    def forward(self, features: CLIPFeatures, text: TextEmbeddings, logit_scale: float
-                ) -> Tensor:
+    def forward(self, features: CLIPFeatures, text: TextEmbeddings,
+                logit_scale: float | Tensor) -> Tensor:
         """As the selection.
 
         Args:

@@ -84,25 +84,24 @@ class GuidedShiftWindowMSA(ShiftWindowMSA):
     def _attend(self, qk: Tensor, v: Tensor, bias: Tensor) -> Tensor:
         """qk [M, nW, L, 2d], v [M, nW, L, d], bias [nW or 1, heads, L, L] to v's."""
         heads = self.w_msa.num_heads
-        q, k = qk.unflatten(-1, (2, heads, -1)).permute(3, 0, 1, 4, 2, 5).unbind()
-        v = v.unflatten(-1, (heads, -1)).transpose(2, 3)  # [M, nW, heads, L, d / heads]
+        # each [M, nW, L, heads, d / heads]
+        q, k = qk.unflatten(-1, (2, heads, -1)).unbind(-3)
+        v = v.unflatten(-1, (heads, -1))
         bias = bias.to(q.dtype)
         if not fixed(*q.shape) or (bias.requires_grad and not q.is_cuda):
             # On a CPU the fused kernel has no gradient for the bias; and an export
             # leaves the number of windows open.
+            q, k, v = (x.transpose(2, 3) for x in (q, k, v))
             scores = (q * q.shape[-1]**-0.5) @ k.transpose(-2, -1)
             scores += bias
-            out = (scores.softmax(-1) @ v).transpose(2, 3)
-        elif bias.shape[0] == 1:
-            out = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), bias)
-            out = out.transpose(1, 2).unflatten(0, v.shape[:2])
-        else:
-            # Window by window: a mask of all at once would be repeated M times.
-            out = torch.stack([
-                attend(qi, ki, vi, b[None]).transpose(1, 2)
-                for qi, ki, vi, b in zip(q.unbind(1), k.unbind(1), v.unbind(1), bias)],
-                1)
-        return out.flatten(3)
+            return (scores.softmax(-1) @ v).transpose(2, 3).flatten(3)
+        # Head by head with the windows in front of the pairs, so that a bias
+        # [nW or 1, 1, L, L] serves all pairs and is not repeated.
+        return torch.cat([
+            attend(qi.transpose(0, 1), ki.transpose(0, 1), vi.transpose(0, 1),
+                   bi[:, None]).transpose(0, 1)
+            for qi, ki, vi, bi in zip(q.unbind(3), k.unbind(3), v.unbind(3),
+                                      bias.unbind(1))], -1)
 
     def _padding(self, size: tuple[int, int]) -> list[int]:
         side = self.window_size
@@ -142,19 +141,26 @@ class GuidedShiftWindowMSA(ShiftWindowMSA):
         padding = self._padding(size)
         if fixed(*padding) and not (self.shift_size or any(padding)):
             return bias
+        apart = self._regions(size).to(table.device)
+        apart = apart[:, :, None] != apart[:, None, :]
+        return bias.masked_fill(apart[:, None], float('-inf'))
+
+    def _regions(self, size: tuple[int, int]) -> Tensor:
+        """Places of a window that may meet have the same number, int64 [nW, L].
+
+        On the CPU: a dozen operations on a few numbers, one copy to the device.
+        """
         # A row or column that the shift wraps around is another region; so is padding.
         kinds = []
-        for n, extra in zip(size, padding):
-            place = torch.arange(n + extra, device=table.device)
+        for n, extra in zip(size, self._padding(size)):
+            place = torch.arange(n + extra)
             kind = (place < self.shift_size).long().masked_fill(place >= n, 2)
             kinds.append(kind.roll(-self.shift_size))
         region = 3 * kinds[0][:, None] + kinds[1][None, :]
         # padding in either direction is one region of its own
         hollow = (kinds[0] == 2)[:, None] | (kinds[1] == 2)[None, :]
         region = region.masked_fill(hollow, 9)
-        region = self.window_partition(region[None, :, :, None]).flatten(1)
-        apart = region[:, :, None] != region[:, None, :]
-        return bias.masked_fill(apart[:, None], float('-inf'))
+        return self.window_partition(region[None, :, :, None]).flatten(1)
 
 
 class GuidedSwinBlock(BaseModule):

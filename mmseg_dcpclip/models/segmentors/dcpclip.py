@@ -220,7 +220,7 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
             selection: In place of the model's own.
         """
         chosen = self.selection if selection is None else selection
-        return chosen(features, text, float(self.text_encoder.logit_scale))
+        return chosen(features, text, self.text_encoder.logit_scale)
 
     def decode(self, features: CLIPFeatures, text: TextEmbeddings, pairs: Pairs
                ) -> Tensor:

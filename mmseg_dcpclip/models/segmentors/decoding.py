@@ -11,11 +11,13 @@ from torch import Tensor
 from ..protocol import CategoryHead, CategoryNeck
 from ..structures import CLIPFeatures, Pairs, TextEmbeddings, take_images
 
-MAX_PLACES = 8192  # places of category maps decoded at once
+# Places of category maps decoded at once: on a CPU its caches decide, on a GPU how long
+# the host takes to launch a part.
+MAX_PLACES = dict(cpu=2**13, cuda=2**17)
 
 
 def decode_pairs(neck: CategoryNeck, head: CategoryHead, features: CLIPFeatures,
-                 text: TextEmbeddings, pairs: Pairs, *, max_places: int = MAX_PLACES,
+                 text: TextEmbeddings, pairs: Pairs, *, max_places: int | None = None,
                  compile_options: Mapping[str, Any] | None = None) -> Tensor:
     """Logits of pairs (Eq. 6-16).
 
@@ -29,7 +31,7 @@ def decode_pairs(neck: CategoryNeck, head: CategoryHead, features: CLIPFeatures,
         features: The encoder's view of B images.
         text: Embeddings of the vocabulary.
         pairs: All M pairs of these images.
-        max_places: Pairs times patches at once.
+        max_places: Pairs times patches at once; None: as suits the device.
         compile_options: Of ``decode_compiled``; None: not compiled.
 
     Returns:
@@ -41,7 +43,8 @@ def decode_pairs(neck: CategoryNeck, head: CategoryHead, features: CLIPFeatures,
     most, decode = max(1, len(pairs)), decode_part
     compiled = compile_options is not None and not torch.is_grad_enabled()
     if not torch.is_grad_enabled():
-        most = max(1, max_places // features.patch.shape[1])
+        places = max_places or MAX_PLACES['cuda' if mean.is_cuda else 'cpu']
+        most = max(1, places // features.patch.shape[1])
     if compiled:
         decode = partial(decode_compiled, **(compile_options or {}))
     parts, start = [], 0

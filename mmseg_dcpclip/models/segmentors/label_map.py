@@ -146,9 +146,12 @@ def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
 
     seg_map = ids.decide(best_id, probability(best))
     owners = ids.of(categories)
-    if not keep_maps:
+    maps = probability(torch.cat(kept)) if keep_maps else None
+    if ids.owner is None:  # in ascending order already; unique waits for the device
+        return LabelMap(seg_map, owners, maps)
+    if maps is None:
         return LabelMap(seg_map, owners.unique())
-    maps, found = best_of_owners(probability(torch.cat(kept)), owners)
+    maps, found = best_of_owners(maps, owners)
     return LabelMap(seg_map, found, maps)
 
 

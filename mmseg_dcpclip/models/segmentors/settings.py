@@ -6,7 +6,6 @@ from difflib import get_close_matches
 from typing import Any, Literal, TypeGuard
 
 from ...vocabulary import Background, Vocabulary
-from .decoding import MAX_PLACES
 
 MAX_MAPS = 32
 
@@ -36,7 +35,8 @@ class PredictSettings:
         synonyms: ``'mean'`` of a category's embeddings, or ``'max'`` of its
             synonyms' probabilities.
         max_maps: Category maps held at full size at once; fewer of a large picture.
-        max_places: Pairs times patches that are decoded at once.
+        max_places: Pairs times patches that are decoded at once; None: as suits the
+            device.
     """
     mode: str = 'whole'
     crop_size: tuple[int, int] | None = None
@@ -48,7 +48,7 @@ class PredictSettings:
     background: Background | Literal['auto'] | None = 'auto'
     synonyms: str = 'mean'
     max_maps: int = MAX_MAPS
-    max_places: int = MAX_PLACES
+    max_places: int | None = None
 
     @classmethod
     def of(cls, test_cfg: Mapping[str, Any] | None) -> 'PredictSettings':
@@ -80,9 +80,10 @@ class PredictSettings:
         if settings.mode == 'slide':
             settings._check_windows()
         for name in ('max_maps', 'max_places'):
-            if getattr(settings, name) < 1:
+            limit = getattr(settings, name)
+            if limit is not None and limit < 1:
                 raise ValueError(f'test_cfg.{name} must be at least 1, got '
-                                 f'{getattr(settings, name)}')
+                                 f'{limit}')
         return settings
 
     def _check_windows(self) -> None:

@@ -142,23 +142,18 @@ def merge_views(logits: Tensor, views: Views, activation: str) -> Tensor:
     """
     if not views.slide:
         return resize(logits[0], views.size)
-    maps = logits.new_zeros(logits.shape[1], *views.size, dtype=torch.float32)
-    overlap = maps.new_zeros(views.size)
-    for window, (top, left, bottom, right) in zip(logits, views.windows):
-        scores = _scores(window, (bottom - top, right - left), activation)
-        maps[:, top:bottom, left:right] += scores
+    scores = resize(logits, views.images.shape[-2:])
+    if activation == 'sigmoid':
+        scores = scores.sigmoid_()
+    maps = scores.new_zeros(scores.shape[1], *views.size)
+    overlap = torch.zeros(views.size)
+    for window, (top, left, bottom, right) in zip(scores, views.windows):
+        maps[:, top:bottom, left:right] += window
         overlap[top:bottom, left:right] += 1
-    maps /= overlap
+    maps /= overlap.to(maps.device)
     if views.with_whole:
-        whole = _scores(logits[-1], views.images.shape[-2:], activation)
-        maps.add_(resize(whole, views.size)).div_(2)
+        maps.add_(resize(scores[-1], views.size)).div_(2)
     return maps
-
-
-def _scores(logits: Tensor, size: Sequence[int], activation: str) -> Tensor:
-    """What is averaged of one view, [K, *size]."""
-    maps = resize(logits, size)
-    return maps.sigmoid() if activation == 'sigmoid' else maps
 
 
 def undo_augmentation(maps: Tensor, meta: Mapping, size: tuple[int, int]) -> Tensor:

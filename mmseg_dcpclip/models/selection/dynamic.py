@@ -78,8 +78,8 @@ class DynamicCategorySelection(nn.Module):
         return self.form == 'purify'
 
     @torch.no_grad()
-    def forward(self, features: CLIPFeatures, text: TextEmbeddings, logit_scale: float
-                ) -> Tensor:
+    def forward(self, features: CLIPFeatures, text: TextEmbeddings,
+                logit_scale: float | Tensor) -> Tensor:
         """Select.
 
         Args, raises: As of ``candidates``.
@@ -108,13 +108,13 @@ class DynamicCategorySelection(nn.Module):
 
     @torch.no_grad()
     def candidates(self, features: CLIPFeatures, text: TextEmbeddings,
-                   logit_scale: float) -> Tensor:
+                   logit_scale: float | Tensor) -> Tensor:
         """Select without a limit.
 
         Args:
             features: The encoder's view of B images.
             text: Embeddings of C categories.
-            logit_scale: tau.
+            logit_scale: tau; a tensor [] of the device spares the host a wait.
 
         Returns:
             Tensor: bool [B, C].

@@ -24,7 +24,8 @@ class Selection:
     patch_scores: Tensor | None = None
 
 
-def select_categories(patch: Tensor, cls: Tensor, text: Tensor, *, logit_scale: float,
+def select_categories(patch: Tensor, cls: Tensor, text: Tensor, *,
+                      logit_scale: float | Tensor,
                       theta: float, return_scores: bool = False, form: str = 'paper',
                       first: Tensor | None = None, max_scores: int = MAX_SCORES,
                       block: int = BLOCK) -> Selection:

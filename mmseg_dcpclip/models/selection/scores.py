@@ -36,7 +36,8 @@ def parts_of(text: Tensor, chunk: int | None) -> Iterator[tuple[int, Tensor]]:
         yield start, text[start:start + chunk]
 
 
-def image_logits(cls: Tensor, text: Tensor, logit_scale: float, chunk: int | None
+def image_logits(cls: Tensor, text: Tensor, logit_scale: float | Tensor,
+                 chunk: int | None
                  ) -> tuple[Tensor, Tensor]:
     """What the softmax of Eq. 1 takes, and the embeddings' lengths.
 
