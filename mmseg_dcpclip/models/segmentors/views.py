@@ -144,7 +144,7 @@ def merge_views(logits: Tensor, views: Views, activation: str) -> Tensor:
         return resize(logits[0], views.size)
     scores = resize(logits, views.images.shape[-2:])
     if activation == 'sigmoid':
-        scores = scores.sigmoid_()
+        scores = scores.sigmoid()
     maps = scores.new_zeros(scores.shape[1], *views.size)
     overlap = torch.zeros(views.size)
     for window, (top, left, bottom, right) in zip(scores, views.windows):
