@@ -12,12 +12,12 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from . import datasets, engine, evaluation, models
-    from .apis import Predictor
+    from .apis import OnnxPredictor, Predictor
     from .vocabulary import Vocabulary
 
 __all__ = [
-    'Predictor', 'Vocabulary', '__version__', 'datasets', 'engine', 'evaluation',
-    'models'
+    'OnnxPredictor', 'Predictor', 'Vocabulary', '__version__', 'datasets', 'engine',
+    'evaluation', 'models'
 ]
 
 register()
@@ -28,8 +28,8 @@ def __getattr__(name: str) -> object:
         import_module('.quiet', __name__).import_mmseg()
     if name in ('datasets', 'engine', 'evaluation', 'models'):
         return import_module(f'.{name}', __name__)
-    if name == 'Predictor':
-        return import_module('.apis', __name__).Predictor
+    if name in ('OnnxPredictor', 'Predictor'):
+        return getattr(import_module('.apis', __name__), name)
     if name == 'Vocabulary':
         return import_module('.vocabulary', __name__).Vocabulary
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

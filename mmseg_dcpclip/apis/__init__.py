@@ -1,14 +1,38 @@
-"""Models for single pictures."""
+"""Models for single pictures.
 
-from .images import load_image
-from .inferencer import OVSegInferencer
-from .overlay import category_name, category_shares, draw_overlay
-from .predictor import Predictor
-from .sources import PictureFile, find_pictures
-from .test_set import open_test_set
-from .writing import write_prediction
+``OnnxPredictor`` runs without PyTorch, so nothing is imported before it is used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .export import export_model
+    from .images import load_image
+    from .inferencer import OVSegInferencer
+    from .onnx_predictor import OnnxPredictor
+    from .overlay import category_name, category_shares, draw_overlay
+    from .predictor import Predictor
+    from .sources import PictureFile, find_pictures
+    from .test_set import open_test_set
+    from .writing import write_prediction
 
 __all__ = [
-    'OVSegInferencer', 'PictureFile', 'Predictor', 'category_name', 'category_shares',
-    'draw_overlay', 'find_pictures', 'load_image', 'open_test_set', 'write_prediction'
+    'OVSegInferencer', 'OnnxPredictor', 'PictureFile', 'Predictor', 'category_name',
+    'category_shares', 'draw_overlay', 'export_model', 'find_pictures', 'load_image',
+    'open_test_set', 'write_prediction'
 ]
+
+_MODULES = dict(
+    export=('export_model', ), images=('load_image', ),
+    inferencer=('OVSegInferencer', ), onnx_predictor=('OnnxPredictor', ),
+    overlay=('category_name', 'category_shares', 'draw_overlay'),
+    predictor=('Predictor', ), sources=('PictureFile', 'find_pictures'),
+    test_set=('open_test_set', ), writing=('write_prediction', ))
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f'.{module}', __name__), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -24,6 +24,7 @@ COMMANDS = dict(
     weights="look for CLIP's weights",
     hub='save a model for Hugging Face',
     encode='encode vocabularies into the text bank beforehand',
+    export='export a model to ONNX or torch.export',
     measure='measure where a model gains and loses',
     reproduce="reproduce the paper's tables",
     figures="draw the paper's figures",

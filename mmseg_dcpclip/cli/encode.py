@@ -1,13 +1,16 @@
 """Encode vocabularies into the text bank on disk, before anything needs them.
 
     dcpclip encode configs/dcpclip_vitb16_coco.py --vocabulary ade20k_847 words.txt
+    dcpclip encode dcpclip_mini CHECKPOINT --vocabulary words.txt --npz words.npz
 
 Only the text encoder is built, with its pretrained weights or those of a checkpoint.
 """
 
 import argparse
 import warnings
+from pathlib import Path
 
+from ..files import check_file
 from ..vocabulary import Vocabulary
 from .common import (
     add_cfg_options,
@@ -29,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "the config's own")
     parser.add_argument('--bank', metavar='FOLDER',
                         help="where to keep them; default: the config's text_bank")
+    parser.add_argument('--npz', type=Path, metavar='FILE',
+                        help='also write them to a file, for OnnxPredictor')
     add_device(parser)
     add_cfg_options(parser)
 
@@ -37,7 +42,14 @@ def run(args: argparse.Namespace) -> int:
     """Run ``encode``."""
     from rich.filesize import decimal
 
-    from ..apis.encoding import build_text_encoder, encode_vocabulary, open_bank
+    from ..apis.encoding import (
+        build_text_encoder,
+        encode_vocabulary,
+        open_bank,
+        write_word_file,
+    )
+    if args.npz is not None:
+        check_file(args.npz)
     config = load_config(args.config, args.cfg_options)
     encoder = build_text_encoder(config, checkpoint_of(args.checkpoint))
     words = args.vocabulary or [config.model.get('vocabulary') or []]
@@ -56,4 +68,7 @@ def run(args: argparse.Namespace) -> int:
                     f'{state}: {entry.folder}')
         except UserWarning as warning:
             raise OSError(str(warning)) from warning
+    if args.npz is not None:
+        write_word_file(args.npz, config, bank, encoder, vocabularies)
+        say(f'{args.npz}: {decimal(args.npz.stat().st_size)}')
     return 0

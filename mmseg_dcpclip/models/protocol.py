@@ -48,9 +48,11 @@ class CategoryNeck(BaseModule):
         cost_dims: D_c, width of the maps in ``AlignedFeatures``.
         uses_templates: Whether ``forward`` gets the embedding of each template,
             [M, P, D], or only their mean, [M, 1, D].
+        takes_filled_up: Whether it minds ``Pairs.valid``, so that it can be exported.
     """
     cost_dims: int
     uses_templates: ClassVar[bool] = True
+    takes_filled_up: ClassVar[bool] = False
     at_most: ClassVar[tuple[str, ...]] = ()
 
     @classmethod

@@ -121,17 +121,32 @@ class Pairs:
     Attributes:
         image: Which image of the batch, int64 [M], ascending.
         category: Which category of the vocabulary, int64 [M], ascending per image.
-        counts: Entries of each image (C_s).
+        counts: Entries of each image (C_s); empty where ``valid`` is there.
+        valid: Where every image has the same number K of entries: which of them are
+            pairs, bool [B, K]; the others fill up. None: each image has its own number.
     """
     image: Tensor
     category: Tensor
     counts: list[int]
+    valid: Tensor | None = None
 
     @classmethod
     def from_mask(cls, selected: Tensor) -> 'Pairs':
         """From bool [B, C]."""
         image, category = selected.nonzero(as_tuple=True)
         return cls(image, category, selected.sum(1).tolist())
+
+    @classmethod
+    def filled_up(cls, category: Tensor, valid: Tensor) -> 'Pairs':
+        """K entries of each image.
+
+        Args:
+            category: int64 [B, K]; of what fills up any that is there.
+            valid: bool [B, K], at least one of each image.
+        """
+        image = torch.arange(category.shape[0], device=category.device)
+        return cls(image[:, None].expand_as(category).flatten(), category.flatten(), [],
+                   valid)
 
     def __len__(self) -> int:
         return len(self.image)
@@ -189,8 +204,8 @@ def per_pair(x: Tensor, image: Tensor) -> Tensor:
     Returns:
         Tensor: A view where there is one image.
     """
-    if len(x) == 1:
-        return x.expand(len(image), *x.shape[1:])
+    if x.shape[0] == 1:
+        return x.expand(image.shape[0], *x.shape[1:])
     # index_select: its backward is far faster than that of indexing
     return x.index_select(0, image)
 

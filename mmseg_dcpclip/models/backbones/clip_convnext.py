@@ -13,6 +13,7 @@ from ..clip.checkpointing import run_block
 from ..clip.layers import load_tower, spatial_size
 from ..clip.loading import CLIPWeights, build_tower, clip_config, load_clip_weights
 from ..structures import CLIPFeatures
+from ..tracing import fixed
 
 STRIDE = 32  # pixels per patch and direction
 
@@ -148,7 +149,10 @@ class CLIPConvNeXtBackbone(BaseModule):
         if with_attention or with_mean_attention:
             raise ValueError('a ConvNeXt has no attention to give')
         own = spatial_size(images)
-        size = tuple(max(1, round(n / STRIDE)) * STRIDE for n in own)
+        size = own  # open in an export: multiples of 32
+        if fixed(*own):
+            height, width = (max(1, round(n / STRIDE)) * STRIDE for n in own)
+            size = height, width
         if own != size:
             images = F.interpolate(images, size, mode='bilinear', align_corners=False)
         trunk = self.visual.trunk

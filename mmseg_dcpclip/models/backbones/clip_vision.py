@@ -24,6 +24,7 @@ from ..clip.region_cls import region_class_tokens
 from ..clip.tower import CLIPTower
 from ..regions import region_patches
 from ..structures import CLIPFeatures
+from ..tracing import fixed
 
 # Parameters that precede the blocks.
 STEM = ('visual.conv1.', 'visual.class_embedding', 'visual.positional_embedding',
@@ -227,8 +228,10 @@ class CLIPVisionBackbone(CLIPTower):
     def _patches(self, images: Tensor) -> Tensor:
         """Resize if need be and embed patches, [B, W, h, w]."""
         own = spatial_size(images)
-        size = self.input_size or tuple(
-            max(1, round(n / p)) * p for n, p in zip(own, self.patch_size))
+        size: Sequence[int] = own  # open in an export: multiples of the patch size
+        if self.input_size or fixed(*own):
+            size = self.input_size or [
+                max(1, round(n / p)) * p for n, p in zip(own, self.patch_size)]
         if own != tuple(size):
             images = F.interpolate(images, tuple(size), mode='bilinear',
                                    align_corners=False)

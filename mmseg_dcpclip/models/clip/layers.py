@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from ..tracing import fixed
+
 
 class CLIPAttention(nn.Module):
     """Multi-head self-attention with separate q, k and v projections.
@@ -85,7 +87,7 @@ def attention_weights(q: Tensor, k: Tensor, bias: Tensor | None = None,
     Args:
         q: Queries per head, [B, heads, L, d].
         k: Keys per head, [B, heads, S, d].
-        bias: Added to the scores, [L, S].
+        bias: Added to the scores, [L, S], or as broadcast to [B, heads, L, S].
         scale: None: 1 / sqrt(d).
 
     Returns:
@@ -106,7 +108,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None,
         q: [B, heads, L, d].
         k: [B, heads, S, d].
         v: Values per head, [B, heads, S, e].
-        bias: [L, S].
+        bias: As there.
         scale: As there.
 
     Returns:
@@ -245,7 +247,7 @@ def resize_position_embedding(table: Tensor, grid: tuple[int, int]) -> Tensor:
         Tensor: [1 + rows * columns, W]; the table itself where the grid is n x n.
     """
     side = round((len(table) - 1)**0.5)
-    if (side, side) == tuple(grid):
+    if fixed(*grid) and (side, side) == tuple(grid):
         return table
     patches = table[1:].T.reshape(1, -1, side, side).float()
     patches = F.interpolate(patches, grid, mode='bicubic', align_corners=False)

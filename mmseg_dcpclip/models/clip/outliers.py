@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..tracing import fixed, size_of
 from .affinity import itself
 from .layers import at_least_float32, without_autocast
 
@@ -26,7 +27,7 @@ def local_outlier_factors(x: Tensor, neighbours: int) -> Tensor:
     Returns:
         Tensor: Without gradients, float32 [B, N]; about 1 for an ordinary patch.
     """
-    number = min(neighbours, int(x.shape[1]) - 1)
+    number = torch.sym_min(neighbours, size_of(x, 1) - 1)
     with torch.no_grad(), without_autocast(x):
         x = at_least_float32(x)
         x = x - x.mean(1, keepdim=True)  # same distances, less rounding
@@ -53,16 +54,23 @@ def find_outliers(x: Tensor, neighbours: int, share: float) -> Tensor:
     Returns:
         Tensor: bool [B, N]; of 196 patches and a share of 0.05 ten are true.
     """
-    number = int(x.shape[1])
+    number = size_of(x, 1)
     if number == 1:
         return torch.zeros(x.shape[:2], dtype=torch.bool, device=x.device)
     factors = local_outlier_factors(x, neighbours)
     # What lies above this place in the order lies above the interpolated quantile.
-    place = math.floor((1 - share) * (number - 1))
-    quantile = factors.sort(1).values[:, place:place + 1]
+    quantile = factors.sort(1).values.index_select(1, _place(number, share, x.device))
     # Where all others are neighbours the two that are farthest apart are equal, and
     # rounding must not choose between them.
     return factors > quantile * (1 + TIE)
+
+
+def _place(number: int, share: float, device: torch.device) -> Tensor:
+    """floor((1 - share) (number - 1)), int64 [1]."""
+    if fixed(number):
+        return torch.tensor([math.floor((1 - share) * (number - 1))], device=device)
+    last = torch.scalar_tensor(number - 1, dtype=torch.float64, device=device)
+    return ((1 - share) * last).floor().long()[None]
 
 
 def fill_from_neighbours(x: Tensor, missing: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -7,7 +7,9 @@ from mmengine.model import BaseModule
 from mmseg.models.backbones.swin import ShiftWindowMSA
 from torch import Tensor, nn
 
+from ..clip.layers import attend
 from ..structures import per_pair
+from ..tracing import fixed
 
 
 class GuidedShiftWindowMSA(ShiftWindowMSA):
@@ -82,43 +84,45 @@ class GuidedShiftWindowMSA(ShiftWindowMSA):
     def _attend(self, qk: Tensor, v: Tensor, bias: Tensor) -> Tensor:
         """qk [M, nW, L, 2d], v [M, nW, L, d], bias [nW or 1, heads, L, L] to v's."""
         heads = self.w_msa.num_heads
-        q, k = qk.unflatten(-1, (2, heads, -1)).permute(3, 0, 1, 4, 2, 5)
+        q, k = qk.unflatten(-1, (2, heads, -1)).permute(3, 0, 1, 4, 2, 5).unbind()
         v = v.unflatten(-1, (heads, -1)).transpose(2, 3)  # [M, nW, heads, L, d / heads]
         bias = bias.to(q.dtype)
-        if bias.requires_grad and not q.is_cuda:
-            # On a CPU the fused kernel has no gradient for the bias.
+        if not fixed(*q.shape) or (bias.requires_grad and not q.is_cuda):
+            # On a CPU the fused kernel has no gradient for the bias; and an export
+            # leaves the number of windows open.
             scores = (q * q.shape[-1]**-0.5) @ k.transpose(-2, -1)
             scores += bias
             out = (scores.softmax(-1) @ v).transpose(2, 3)
-        elif len(bias) == 1:
-            out = F.scaled_dot_product_attention(
-                q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), bias)
+        elif bias.shape[0] == 1:
+            out = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), bias)
             out = out.transpose(1, 2).unflatten(0, v.shape[:2])
         else:
             # Window by window: a mask of all at once would be repeated M times.
             out = torch.stack([
-                F.scaled_dot_product_attention(qi, ki, vi, b[None]).transpose(1, 2)
+                attend(qi, ki, vi, b[None]).transpose(1, 2)
                 for qi, ki, vi, b in zip(q.unbind(1), k.unbind(1), v.unbind(1), bias)],
                 1)
         return out.flatten(3)
 
     def _padding(self, size: tuple[int, int]) -> list[int]:
-        return [-n % self.window_size for n in size]
+        side = self.window_size
+        return [(n + side - 1) // side * side - n for n in size]
 
     def _to_windows(self, x: Tensor) -> Tensor:
         """[M, h, w, c] to [M, nW, L, c]."""
         bottom, right = self._padding((x.shape[1], x.shape[2]))
-        if bottom or right:
+        if not fixed(bottom, right) or bottom or right:
             x = F.pad(x, (0, 0, 0, right, 0, bottom))
         if self.shift_size:
             x = x.roll((-self.shift_size, -self.shift_size), (1, 2))
-        return self.window_partition(x).flatten(1, 2).unflatten(0, (len(x), -1))
+        return self.window_partition(x).flatten(1, 2).unflatten(0, (x.shape[0], -1))
 
     def _from_windows(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """[M, nW, L, c] to [M, h, w, c]."""
         side = self.window_size
-        x = x.flatten(0, 1).unflatten(1, (side, side))
-        x = self.window_reverse(x, *(n + p for n, p in zip(size, self._padding(size))))
+        rows, columns = ((n + p) // side for n, p in zip(size, self._padding(size)))
+        x = x.view(x.shape[0], rows, columns, side, side, x.shape[-1])
+        x = x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
         if self.shift_size:
             x = x.roll((self.shift_size, self.shift_size), (1, 2))
         return x[:, :size[0], :size[1]]
@@ -136,14 +140,13 @@ class GuidedShiftWindowMSA(ShiftWindowMSA):
                         self.w_msa.relative_position_index)
         bias = table[index.flatten()].view(*index.shape, -1).permute(2, 0, 1)[None]
         padding = self._padding(size)
-        if not (self.shift_size or any(padding)):
+        if fixed(*padding) and not (self.shift_size or any(padding)):
             return bias
         # A row or column that the shift wraps around is another region; so is padding.
         kinds = []
         for n, extra in zip(size, padding):
             place = torch.arange(n + extra, device=table.device)
-            kind = (place < self.shift_size).long()
-            kind[place >= n] = 2
+            kind = (place < self.shift_size).long().masked_fill(place >= n, 2)
             kinds.append(kind.roll(-self.shift_size))
         region = 3 * kinds[0][:, None] + kinds[1][None, :]
         # padding in either direction is one region of its own

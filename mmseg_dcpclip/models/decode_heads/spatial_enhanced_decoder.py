@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..protocol import CategoryHead, CategoryNeck, ImageEncoder
 from ..structures import AlignedFeatures, CLIPFeatures, Pairs, per_pair
+from ..tracing import fixed
 from .guided_window_attention import GuidedSwinBlock
 
 
@@ -30,10 +31,31 @@ def attention_map(attention: Tensor, grid: Sequence[int], key_grid: int) -> Tens
     """
     rows, columns = grid
     maps = attention.reshape(-1, 1, rows, columns)
-    if (rows, columns) != (key_grid, key_grid):
+    if not fixed(rows, columns):
+        down, right = (pooling_matrix(n, key_grid, maps) for n in grid)
+        maps = down @ maps @ right.T
+    elif (rows, columns) != (key_grid, key_grid):
         maps = F.adaptive_avg_pool2d(maps, key_grid)
-    maps = maps.view(len(attention), rows * columns, -1) * (rows * columns)
+    maps = maps.view(attention.shape[0], rows * columns, -1) * (rows * columns)
     return maps.transpose(1, 2).unflatten(2, (rows, columns))
+
+
+def pooling_matrix(size: int, out: int, like: Tensor) -> Tensor:
+    """``F.adaptive_avg_pool1d`` as a product, which can be exported for an open size.
+
+    Args:
+        size: Places that come in.
+        out: Places that go out.
+        like: Gives dtype and device.
+
+    Returns:
+        Tensor: [out, size].
+    """
+    place = torch.arange(size, device=like.device)
+    step = torch.arange(out, device=like.device)[:, None]
+    first, last = step * size // out, ((step + 1) * size + out - 1) // out
+    inside = ((place >= first) & (place < last)).to(like.dtype)
+    return inside / inside.sum(1, keepdim=True)
 
 
 def _norm(norm_cfg: dict | None, dims: int) -> list[nn.Module]:

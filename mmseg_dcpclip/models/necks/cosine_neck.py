@@ -18,6 +18,7 @@ class CosineNeck(CategoryNeck):
     """
     cost_dims = 1
     uses_templates = False
+    takes_filled_up = True
 
     def forward(self, features: CLIPFeatures, text: Tensor, pairs: Pairs,
                 prepared: Any = None) -> AlignedFeatures:

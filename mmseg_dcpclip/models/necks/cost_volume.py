@@ -20,6 +20,12 @@ def cost_volume(features: CLIPFeatures, text: Tensor, pairs: Pairs) -> Tensor:
     """
     patch = F.normalize(features.patch, dim=-1)
     # One product per image: pairs of different images share nothing.
-    volume = torch.cat([torch.matmul(p, t.to(p.dtype).transpose(1, 2))
-                        for p, t in zip(patch, text.split(pairs.counts))])
+    if pairs.valid is None:
+        volume = torch.cat([torch.matmul(p, t.to(p.dtype).transpose(1, 2))
+                            for p, t in zip(patch, text.split(pairs.counts))])
+    else:
+        shape, number = pairs.valid.shape, text.shape[1]
+        words = text.to(patch.dtype).view(shape[0], shape[1] * number, -1)
+        volume = (patch @ words.transpose(1, 2)).unflatten(2, (shape[1], number))
+        volume = volume.transpose(1, 2).flatten(0, 1)
     return volume.unflatten(1, features.grid).permute(0, 3, 1, 2)

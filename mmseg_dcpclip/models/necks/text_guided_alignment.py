@@ -10,6 +10,7 @@ from mmengine.model.weight_init import trunc_normal_
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ..clip.layers import attend, join_heads, split_heads
 from ..protocol import CategoryNeck, ImageEncoder
 from ..structures import AlignedFeatures, CLIPFeatures, Pairs, per_pair
 from .cost_volume import cost_volume
@@ -93,15 +94,21 @@ class CrossAttentionLayer(BaseModule):
         Returns:
             Tensor: F_patch_ref, [B, N, D].
         """
+        valid = pairs.valid
+        guidance = (guidance[None] if valid is None
+                    else guidance.view(*valid.shape, guidance.shape[-1]))
         # Eq. 8
-        q, k, v = (proj(x).unflatten(-1, (self.num_heads, -1)).transpose(-3, -2)
-                   for proj, x in ((self.query, patch), (self.key, guidance[None]),
-                                   (self.value, guidance[None])))
-        # Eq. 9, Z; images differ in their number of keys: one call each, no padding
-        z = torch.cat([
-            F.scaled_dot_product_attention(qi[None], ki, vi) for qi, ki, vi in zip(
+        q, k, v = (split_heads(proj(x), self.num_heads) for proj, x in (
+            (self.query, patch), (self.key, guidance), (self.value, guidance)))
+        if valid is None:
+            # Eq. 9, Z; images differ in their number of keys: one call each
+            z = torch.cat([attend(qi[None], ki, vi) for qi, ki, vi in zip(
                 q, k.split(pairs.counts, dim=2), v.split(pairs.counts, dim=2))])
-        x = self.norm1(z.transpose(1, 2).flatten(2) + patch)  # Eq. 9, X
+        else:
+            hidden = torch.zeros_like(valid, dtype=q.dtype).masked_fill(
+                ~valid, -torch.inf)
+            z = attend(q, k, v, hidden[:, None, None])  # Eq. 9, Z
+        x = self.norm1(join_heads(z) + patch)  # Eq. 9, X
         return self.norm2(self.ffn(x))  # Eq. 10; FFN adds its input
 
 
@@ -140,10 +147,10 @@ class CostSelfAttention(BaseModule):
         # Eq. 11 and 12: W . F_concat = W_1 . F_cv + W_2 . phi(F_patch_ref)
         qkv = self.qkv(cost)
         qkv += per_pair(self.qkv_image(image_tokens), image)
-        q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        # as Eq. 9 and 10
-        z = F.scaled_dot_product_attention(q, k, v)
-        x = self.norm1(z.transpose(1, 2).flatten(2) + cost)
+        q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(
+            2, 0, 3, 1, 4).unbind()
+        z = attend(q, k, v)  # as Eq. 9 and 10
+        x = self.norm1(join_heads(z) + cost)
         return self.norm2(self.ffn(x))
 
 
@@ -170,6 +177,7 @@ class TextGuidedAlignment(CategoryNeck):
         guidance_prompt: The learnable prompt (Table V).
         init_cfg: As in mmengine.
     """
+    takes_filled_up = True
 
     def __init__(self,
                  embed_dims: int = 512,

@@ -88,4 +88,5 @@ def categories_in(labels: Tensor, num_categories: int, ignore_index: int) -> Ten
             "dataset's ignore_index")
     present = flat.new_zeros(len(labels), num_categories + 1, dtype=torch.bool)
     flat = flat.masked_fill(ignored, num_categories)
-    return present.scatter_(1, flat, True)[:, :num_categories]
+    return present.scatter_(
+        1, flat, torch.ones_like(flat, dtype=torch.bool))[:, :num_categories]

@@ -9,9 +9,10 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..structures import CLIPFeatures, TextEmbeddings
+from ..tracing import fixed, recording
 from .paper import check_selection, select_categories
 from .purify import check_purify, select_pure
-from .scores import MAX_SCORES, image_logits
+from .scores import MAX_SCORES, image_logits, mark
 from .votes import select_by_votes
 
 FORMS = ('paper', 'union', 'purify', 'votes')
@@ -81,6 +82,35 @@ class DynamicCategorySelection(nn.Module):
                 ) -> Tensor:
         """Select.
 
+        Args, raises: As of ``candidates``.
+
+        Returns:
+            Tensor: bool [B, C], at most ``max_categories`` of each image.
+        """
+        selected = self.candidates(features, text, logit_scale)
+        most = self.max_categories
+        if most is None:
+            return selected
+        if not recording():  # else it is cut in any case, without waiting for a number
+            count = int(selected.sum(1).max())
+            if count <= most:
+                return selected
+            print_log(f'selection cut from {count} to {most} categories '
+                      '(max_categories)', 'current')
+        words, dims = text.mean.shape
+        # not the scores: small ones underflow to the same 0
+        logits, _ = image_logits(
+            F.normalize(features.cls.float(), dim=-1), text.mean, logit_scale,
+            max(1, self.max_scores // dims) if fixed(words) else None)
+        kept = logits.masked_fill(~selected, -torch.inf).topk(
+            torch.sym_min(most, words), 1).indices
+        return selected & mark(torch.zeros_like(selected), kept)
+
+    @torch.no_grad()
+    def candidates(self, features: CLIPFeatures, text: TextEmbeddings,
+                   logit_scale: float) -> Tensor:
+        """Select without a limit.
+
         Args:
             features: The encoder's view of B images.
             text: Embeddings of C categories.
@@ -96,32 +126,20 @@ class DynamicCategorySelection(nn.Module):
         common: dict[str, Any] = dict(first=text.first_equal(),
                                       max_scores=self.max_scores)
         if self.form == 'votes':
-            selected = select_by_votes(features.patch, words, num_kept=self.num_kept,
-                                       **common)
-        elif self.form == 'purify':
+            return select_by_votes(features.patch, words, num_kept=self.num_kept,
+                                   **common)
+        if self.form == 'purify':
             if features.mean_attention is None:
                 raise ValueError(
                     "form='purify' needs CLIPFeatures.mean_attention: call the image "
                     'encoder with with_mean_attention=True')
-            selected = select_pure(
+            return select_pure(
                 features.patch, words, features.mean_attention, features.grid,
                 purity=self.purity, overlap=self.overlap, scale=self.scale,
                 box=self.box, **common)
-        else:
-            selected = select_categories(
-                features.patch, features.cls, words, logit_scale=logit_scale,
-                theta=self.theta, form=self.form, **common).selected
-        most = self.max_categories
-        if most is not None and (count := int(selected.sum(1).max())) > most:
-            print_log(f'selection cut from {count} to {most} categories '
-                      '(max_categories)', 'current')
-            # not the scores: small ones underflow to the same 0
-            logits, _ = image_logits(
-                F.normalize(features.cls.float(), dim=-1), words, logit_scale,
-                max(1, self.max_scores // words.shape[1]))
-            kept = logits.masked_fill(~selected, -torch.inf).topk(most, 1).indices
-            selected &= torch.zeros_like(selected).scatter_(1, kept, True)
-        return selected
+        return select_categories(
+            features.patch, features.cls, words, logit_scale=logit_scale,
+            theta=self.theta, form=self.form, **common).selected
 
     def extra_repr(self) -> str:
         own = dict(purify=('purity', 'overlap', 'scale', 'box'),

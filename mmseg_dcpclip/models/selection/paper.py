@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..structures import first_equal
-from .scores import BLOCK, MAX_SCORES, best_of_patches, chunk_of, image_logits
+from .scores import BLOCK, MAX_SCORES, best_of_patches, chunk_of, image_logits, mark
 
 
 @dataclass
@@ -59,13 +59,13 @@ def select_categories(patch: Tensor, cls: Tensor, text: Tensor, *, logit_scale: 
         ValueError: theta outside [0, 1], an unknown form, or shapes that do not fit.
     """
     check_selection(theta, form)
-    if not (patch.ndim == 3 and cls.ndim == text.ndim == 2 and len(text)
+    if not (patch.ndim == 3 and cls.ndim == text.ndim == 2 and text.shape[0]
             and patch.shape[-1] == cls.shape[-1] == text.shape[-1]):
         raise ValueError('expected patch [B, N, D], cls [B, D] and text [C, D] with '
                          f'C > 0, got {tuple(patch.shape)}, {tuple(cls.shape)}, '
                          f'{tuple(text.shape)}')
     patch, cls = (F.normalize(x.float(), dim=-1) for x in (patch, cls))
-    chunk = chunk_of(patch, max_scores, block)
+    chunk = chunk_of(patch, text, max_scores, block)
     logits, lengths = image_logits(cls, text, logit_scale, chunk)
     image_scores = logits.softmax(-1)  # Eq. 1, S_img
     if theta == 0:  # The softmax underflows to 0: "> 0" would lose categories.
@@ -77,7 +77,7 @@ def select_categories(patch: Tensor, cls: Tensor, text: Tensor, *, logit_scale: 
             weights.append((1 / lengths).expand_as(image_scores))
         first = first_equal(text) if first is None else first
         for best in best_of_patches(patch, text, weights, chunk, block):  # Eq. 3
-            selected.scatter_(1, first[best], True)  # Eq. 5, with C_patch
+            mark(selected, first[best])  # Eq. 5, with C_patch
     if not return_scores:
         return Selection(selected)
     plain = patch @ F.normalize(text.float(), dim=-1).T  # Eq. 1, S_patch

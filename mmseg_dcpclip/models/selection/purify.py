@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..structures import first_equal
-from .scores import BLOCK, MAX_SCORES, chunk_of, first_max
+from .scores import BLOCK, MAX_SCORES, chunk_of, first_max, parts_of
 
 
 def select_pure(patch: Tensor, text: Tensor, attention: Tensor, grid: tuple[int, int],
@@ -51,7 +51,7 @@ def select_pure(patch: Tensor, text: Tensor, attention: Tensor, grid: tuple[int,
     check_purify(purity, overlap, box)
     patch = F.normalize(patch.float(), dim=-1)
     best, total = _best_and_total(patch, text, scale,
-                                  chunk_of(patch, max_scores, block), block)
+                                  chunk_of(patch, text, max_scores, block), block)
     best = (first_equal(text) if first is None else first)[best]
     # One map per patch, that of its best word, so a word comes as often as it wins:
     # shapes do not depend on the picture.
@@ -64,7 +64,7 @@ def select_pure(patch: Tensor, text: Tensor, attention: Tensor, grid: tuple[int,
     pure = (a * r).sum(-1) / (a.sum(-1) + r.sum(-1))  # [B, N]
 
     most = pure.amax(1, keepdim=True)
-    purest = best.masked_fill(pure < most, len(text)).amin(1, keepdim=True)
+    purest = best.masked_fill(pure < most, text.shape[0]).amin(1, keepdim=True)
     kept = (pure > purity) | (best == purest)
     product = r @ r.transpose(1, 2)
     square = product.diagonal(dim1=1, dim2=2)
@@ -74,7 +74,8 @@ def select_pure(patch: Tensor, text: Tensor, attention: Tensor, grid: tuple[int,
     loses = (shared >= overlap) & better & kept[:, None] & (
         best[:, :, None] != best[:, None])
     kept = kept & ~loses.any(-1)
-    count = torch.zeros(len(patch), len(text), dtype=torch.int, device=text.device)
+    count = torch.zeros(patch.shape[0], text.shape[0], dtype=torch.int,
+                        device=text.device)
     return count.scatter_add_(1, best, kept.int()) > 0
 
 
@@ -126,15 +127,15 @@ def _span(line: Tensor) -> Tensor:
     return (count.cumsum(-1) > 0) & (count.flip(-1).cumsum(-1).flip(-1) > 0)
 
 
-def _best_and_total(patch: Tensor, text: Tensor, scale: float, chunk: int, block: int
-                    ) -> tuple[Tensor, Tensor]:
+def _best_and_total(patch: Tensor, text: Tensor, scale: float, chunk: int | None,
+                    block: int) -> tuple[Tensor, Tensor]:
     """Each patch's best category, and the logarithm of the softmax's denominator.
 
     Args:
         patch: Unit features, [B, N, D].
         text: Embeddings, [C, D].
         scale: Factor on the cosine.
-        chunk: Categories at once.
+        chunk: Categories at once; None: all.
         block: As in ``first_max``.
 
     Returns:
@@ -142,9 +143,8 @@ def _best_and_total(patch: Tensor, text: Tensor, scale: float, chunk: int, block
     """
     score = patch.new_full(patch.shape[:2], -torch.inf)
     best, total = torch.zeros_like(score, dtype=torch.long), score
-    for start in range(0, len(text), chunk):
-        part = F.normalize(text[start:start + chunk].float(), dim=-1)
-        logits = scale * patch @ part.T
+    for start, part in parts_of(text, chunk):
+        logits = scale * patch @ F.normalize(part.float(), dim=-1).T
         total = torch.logaddexp(total, logits.logsumexp(-1))
         high, index = first_max(logits, block)
         best = torch.where(high > score, index + start, best)

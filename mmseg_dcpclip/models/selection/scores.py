@@ -1,27 +1,42 @@
 """Scores of patches against many words, some words at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..tracing import fixed
+
 MAX_SCORES = 2**21  # scores of patches and categories held at once
 BLOCK = 64  # categories whose maximum is taken at once
 
 
-def chunk_of(patch: Tensor, max_scores: int, block: int = BLOCK) -> int:
-    """Categories at once.
+def chunk_of(patch: Tensor, text: Tensor, max_scores: int, block: int = BLOCK
+             ) -> int | None:
+    """Categories at once; None: all, where sizes are open in an export.
 
     Args:
         patch: [B, N, D].
+        text: [C, D].
         max_scores: Scores of patches and categories held at once.
         block: The number is a multiple of it, and at least this one.
     """
+    if not fixed(*patch.shape, *text.shape):
+        return None
     return max(block, max_scores // patch[..., 0].numel() // block * block)
 
 
-def image_logits(cls: Tensor, text: Tensor, logit_scale: float, chunk: int
+def parts_of(text: Tensor, chunk: int | None) -> Iterator[tuple[int, Tensor]]:
+    """Some categories [c, D] at a time, and the number of the first of them."""
+    if chunk is None:
+        yield 0, text
+        return
+    for start in range(0, text.shape[0], chunk):
+        yield start, text[start:start + chunk]
+
+
+def image_logits(cls: Tensor, text: Tensor, logit_scale: float, chunk: int | None
                  ) -> tuple[Tensor, Tensor]:
     """What the softmax of Eq. 1 takes, and the embeddings' lengths.
 
@@ -29,28 +44,28 @@ def image_logits(cls: Tensor, text: Tensor, logit_scale: float, chunk: int
         cls: Unit features, [B, D].
         text: Embeddings, [C, D].
         logit_scale: tau.
-        chunk: Categories at once.
+        chunk: Categories at once; None: all.
 
     Returns:
         tuple: Logits [B, C] and lengths [C].
     """
     logits, lengths = [], []
-    for part in text.split(chunk):
+    for _, part in parts_of(text, chunk):
         part = part.float()
         lengths.append(torch.linalg.vector_norm(part, dim=-1).clamp(min=1e-12))
         logits.append(cls @ part.T / lengths[-1])
     return logit_scale * torch.cat(logits, 1), torch.cat(lengths)
 
 
-def best_of_patches(patch: Tensor, text: Tensor, weights: Sequence[Tensor], chunk: int,
-                    block: int) -> list[Tensor]:
+def best_of_patches(patch: Tensor, text: Tensor, weights: Sequence[Tensor],
+                    chunk: int | None, block: int) -> list[Tensor]:
     """The best category of each patch.
 
     Args:
         patch: Unit features, [B, N, D].
         text: Embeddings, [C, D].
         weights: Factors on the product of each category, each [B, C].
-        chunk: Categories at once.
+        chunk: Categories at once; None: all.
         block: As in ``first_max``.
 
     Returns:
@@ -58,11 +73,11 @@ def best_of_patches(patch: Tensor, text: Tensor, weights: Sequence[Tensor], chun
     """
     best = [(patch.new_full(patch.shape[:2], -torch.inf),
              patch.new_zeros(patch.shape[:2], dtype=torch.long)) for _ in weights]
-    for start in range(0, len(text), chunk):
-        part = slice(start, start + chunk)
-        product = patch @ text[part].float().T
+    for start, part in parts_of(text, chunk):
+        product = patch @ part.float().T
         for i, weight in enumerate(weights):
-            score, index = first_max(product * weight[:, None, part], block)
+            own = weight[:, None, start:start + part.shape[0]]
+            score, index = first_max(product * own, block)
             better = score > best[i][0]
             best[i] = (torch.where(better, score, best[i][0]),
                        torch.where(better, index + start, best[i][1]))
@@ -75,6 +90,8 @@ def first_max(x: Tensor, block: int) -> tuple[Tensor, Tensor]:
     The maxima of blocks come first: much faster on a CPU than a search with places
     over everything.
     """
+    if not fixed(*x.shape):
+        return x.max(-1)
     if x.shape[-1] % block:
         x = F.pad(x, (0, -x.shape[-1] % block), value=-torch.inf)
     x = x.unflatten(-1, (-1, block))
@@ -84,8 +101,8 @@ def first_max(x: Tensor, block: int) -> tuple[Tensor, Tensor]:
     return score, best.squeeze(-1) * block + place
 
 
-def top_of_patches(patch: Tensor, text: Tensor, left_out: Tensor, most: int, chunk: int,
-                   block: int) -> tuple[Tensor, Tensor]:
+def top_of_patches(patch: Tensor, text: Tensor, left_out: Tensor, most: int,
+                   chunk: int | None, block: int) -> tuple[Tensor, Tensor]:
     """The most similar categories of each patch, best first.
 
     Of equal scores the lowest id comes first, in whatever chunks.
@@ -94,8 +111,8 @@ def top_of_patches(patch: Tensor, text: Tensor, left_out: Tensor, most: int, chu
         patch: Unit features, [B, N, D].
         text: Embeddings, [C, D].
         left_out: Categories that take no part, bool [C].
-        most: How many, at most C.
-        chunk: Categories at once.
+        most: How many.
+        chunk: Categories at once; None: all.
         block: As in ``first_max``.
 
     Returns:
@@ -105,11 +122,10 @@ def top_of_patches(patch: Tensor, text: Tensor, left_out: Tensor, most: int, chu
     shape = (*patch.shape[:2], most)
     scores = patch.new_full(shape, -torch.inf)
     ids = patch.new_zeros(shape, dtype=torch.long)
-    for start in range(0, len(text), chunk):
-        part = text[start:start + chunk].float()
-        product = patch @ F.normalize(part, dim=-1).T
-        product = product.masked_fill(left_out[start:start + chunk], -torch.inf)
-        for _ in range(min(most, len(part))):
+    for start, part in parts_of(text, chunk):
+        product = patch @ F.normalize(part.float(), dim=-1).T
+        product = product.masked_fill(left_out[start:start + part.shape[0]], -torch.inf)
+        for _ in range(most):
             score, index = first_max(product, block)
             product.scatter_(-1, index[..., None], -torch.inf)
             scores = torch.cat([scores, score[..., None]], -1)
@@ -118,3 +134,38 @@ def top_of_patches(patch: Tensor, text: Tensor, left_out: Tensor, most: int, chu
         scores, order = scores.sort(dim=-1, descending=True, stable=True)
         scores, ids = scores[..., :most], ids.gather(-1, order[..., :most])
     return ids, scores > -torch.inf
+
+
+def mark(mask: Tensor, places: Tensor) -> Tensor:
+    """Set some places of each row in place.
+
+    Args:
+        mask: bool [B, C].
+        places: int64 [B, n].
+
+    Returns:
+        Tensor: The mask.
+    """
+    # a tensor, since torch.jit.trace cannot follow a bare True
+    return mask.scatter_(1, places, torch.ones_like(places, dtype=torch.bool))
+
+
+def top_selected(selected: Tensor, scores: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """The selected categories with the highest scores, a fixed number of each image.
+
+    Args:
+        selected: bool [B, C].
+        scores: [B, C].
+        most: K; may exceed C.
+
+    Returns:
+        tuple: Ids in ascending order, int64 [B, K], and which are there, bool [B, K];
+        behind them 0 fills up.
+    """
+    count = selected.shape[1]
+    scores = F.pad(scores.masked_fill(~selected, -torch.inf), (0, most),
+                   value=-torch.inf)
+    best, ids = scores.topk(most, 1)
+    ids = ids.masked_fill(best == -torch.inf, count).sort(1).values
+    valid = ids < count
+    return ids.masked_fill(~valid, 0), valid

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..structures import first_equal
-from .scores import BLOCK, MAX_SCORES, chunk_of, top_of_patches
+from .scores import BLOCK, MAX_SCORES, chunk_of, mark, top_of_patches
 
 VOTES = (100, 10, 1)  # in hundredths: whole numbers add up the same in any order
 
@@ -38,15 +38,16 @@ def select_by_votes(patch: Tensor, text: Tensor, *, num_kept: int,
     """
     if num_kept < 1:
         raise ValueError(f'num_kept must be at least 1, got {num_kept}')
-    own = torch.arange(len(text), device=text.device)
+    count = text.shape[0]
+    own = torch.arange(count, device=text.device)
     repeated = (first_equal(text) if first is None else first) != own
     patch = F.normalize(patch.float(), dim=-1)
-    best, there = top_of_patches(patch, text, repeated, min(len(votes), len(text)),
-                                 chunk_of(patch, max_scores, block), block)
-    given = torch.tensor(votes, device=text.device)[:best.shape[-1]] * there
-    counts = given.new_zeros(len(patch), len(text))
+    best, there = top_of_patches(patch, text, repeated, len(votes),
+                                 chunk_of(patch, text, max_scores, block), block)
+    given = torch.tensor(votes, device=text.device) * there
+    counts = given.new_zeros(patch.shape[0], count)
     counts.scatter_add_(1, best.flatten(1), given.flatten(1))
     # No two keys are equal, so topk has no choice; repeats come last.
-    keys = (counts + 1).masked_fill(repeated, 0) * len(text) - own
-    kept = keys.topk(min(num_kept, len(text)), 1).indices
-    return torch.zeros_like(keys, dtype=torch.bool).scatter_(1, kept, True)
+    keys = (counts + 1).masked_fill(repeated, 0) * count - own
+    kept = keys.topk(torch.sym_min(num_kept, count), 1).indices
+    return mark(torch.zeros_like(keys, dtype=torch.bool), kept)

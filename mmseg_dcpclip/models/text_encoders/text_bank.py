@@ -27,6 +27,7 @@ from torch import Tensor
 
 from ...vocabulary import Queries, Vocabulary
 from ..structures import TextEmbeddings
+from ..tracing import outside_trace
 from ..weights import digest_of_weights
 from .clip_text import CLIPTextEncoder
 
@@ -104,6 +105,11 @@ class TextBank:
     def get(self, encoder: CLIPTextEncoder, vocabulary: Vocabulary | Queries
            ) -> TextEmbeddings:
         """The embeddings of a vocabulary, computed without gradient if need be."""
+        if torch.jit.is_tracing():
+            with outside_trace():
+                found = self.get(encoder, vocabulary)
+                found.first_equal()  # is kept as well
+            return found
         key = (vocabulary.words_digest, encoder.templates, encoder.weights_version())
         if key not in self._entries:
             with torch.no_grad(), torch.autocast(

@@ -1,0 +1,124 @@
+"""Whether an exported graph gives what the model gives, and how long both take."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..models.segmentors.static import StaticDCPCLIP
+from ..vocabulary import Vocabulary
+from .onnx_maps import ViewsOf, merge_views, resize
+from .onnx_predictor import OnnxPredictor
+from .predictor import Predictor
+
+TOLERANCE = 1e-4  # of logits
+
+
+@dataclass
+class Parity:
+    """A comparison over some pictures.
+
+    Attributes:
+        words: Number of categories.
+        pictures: Number of pictures.
+        cut: Those of which the model selects more categories than the graph takes:
+            their label maps are not compared.
+        selections: Those of which graph and model select other categories.
+        logits: Largest difference of a logit, over all other pictures.
+        pixels: Pixels with another label.
+        ties: Of these, those whose two best maps are no farther apart than twice
+            ``TOLERANCE``.
+        seconds: Of a picture in PyTorch, the median.
+        onnx_seconds: In onnxruntime, likewise.
+    """
+    words: int
+    pictures: int = 0
+    cut: int = 0
+    selections: int = 0
+    logits: float = 0.0
+    pixels: int = 0
+    ties: int = 0
+    seconds: float = 0.0
+    onnx_seconds: float = 0.0
+
+    @property
+    def holds(self) -> bool:
+        """bool: Whether graph and model are the same but for rounding."""
+        return (self.logits <= TOLERANCE and not self.selections
+                and self.pixels == self.ties)
+
+
+@torch.no_grad()
+def compare(predictor: Predictor, other: OnnxPredictor, pictures: Iterable[np.ndarray],
+            words: Vocabulary) -> Parity:
+    """Compare a model with its export, picture by picture, in turn.
+
+    Args:
+        predictor: Of the model.
+        other: Of the export.
+        pictures: RGB, uint8 [H, W, 3].
+        words: The words.
+    """
+    most = other.about['max_selected']
+    static = StaticDCPCLIP(predictor.model, most,
+                           other.about['views']['mode'] == 'slide').eval()
+    result = Parity(len(words))
+    both: tuple[Any, Any] = (predictor, other)
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for picture in pictures:
+        own, found = (_timed(partial(each.predict, picture, words), times)
+                      for each, times in zip(both, seconds))
+        result.pictures += 1
+        views = other.views_of(picture)
+        difference, logits = _network(predictor, static, other, views, words)
+        if difference is None:
+            result.selections += 1
+            continue
+        result.logits = max(result.logits, difference)
+        if len(own.selected_categories) > most:
+            result.cut += 1
+            continue
+        labels = [np.asarray(sample.pred_sem_seg.data)[0] for sample in (own, found)]
+        other_label = labels[0] != labels[1]
+        result.pixels += int(other_label.sum())
+        if other_label.any():
+            maps = resize(merge_views(logits, views, other.about['activation']),
+                          picture.shape[:2])
+            best = np.sort(maps, 0)[-2:]
+            gap = best[-1] - best[0]
+            result.ties += int((gap[other_label] <= 2 * TOLERANCE).sum())
+    result.seconds, result.onnx_seconds = (float(np.median(t)) for t in seconds)
+    return result
+
+
+def _network(predictor: Predictor, static: StaticDCPCLIP, other: OnnxPredictor,
+             views: ViewsOf, words: Vocabulary) -> tuple[float | None, np.ndarray]:
+    """The largest difference of the graph's logits to those of PyTorch from the same
+    inputs, None where other categories are selected; and the graph's logits."""
+    own, _ = predictor.model.vocabulary, predictor.model.set_vocabulary(words)
+    try:
+        queries = predictor.model.queries
+    finally:
+        predictor.model.set_vocabulary(own)
+    logits, ids = other.logits(views.pictures, other.embeddings(queries))
+    text = predictor.model.text_embeddings(queries)
+    inputs: list[Any] = [torch.from_numpy(views.pictures), text.mean,
+                         text.first_equal()]
+    if static.uses_templates:
+        inputs.append(text.templates)
+    wanted, wanted_ids = static(*inputs)
+    there = ids[0] >= 0
+    if not np.array_equal(ids, wanted_ids.numpy()):
+        return None, logits[:, there]
+    return float(np.abs(logits - wanted.numpy()).max()), logits[:, there]
+
+
+def _timed(call: Callable[[], Any], seconds: list[float]) -> Any:
+    start = perf_counter()
+    result = call()
+    seconds.append(perf_counter() - start)
+    return result

@@ -1,0 +1,134 @@
+"""The network of fixed shapes against the model, picture by picture."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from toys import toy_model
+
+from mmseg_dcpclip.models.decode_heads.spatial_enhanced_decoder import pooling_matrix
+from mmseg_dcpclip.models.segmentors.static import ABSENT, StaticDCPCLIP
+from mmseg_dcpclip.models.selection.scores import top_selected
+from mmseg_dcpclip.models.structures import TextEmbeddings
+
+COSINE = dict(neck=None, decode_head=dict(type='CosineHead', activation='softmax'))
+MANY = [f'thing {i}' for i in range(12)]
+
+
+def inputs_of(model, pictures):
+    text = model.text_embeddings()
+    inputs = (pictures, text.mean, text.first_equal())
+    return (*inputs, text.templates) if model.neck.uses_templates else inputs
+
+
+def assert_like_the_model(model, static, pictures, views=1):
+    """The same categories, the same logits, and nothing besides."""
+    logits, ids = static(*inputs_of(model, pictures))
+    wanted, pairs, _ = model.encode_decode(pictures, views=views)
+    assert logits.shape[:2] == ids.shape == (len(pictures), static.max_selected)
+    parts = zip(pairs.category.split(pairs.counts), wanted.split(pairs.counts))
+    for own_logits, own_ids, (categories, maps) in zip(logits, ids, parts):
+        there = own_ids >= 0
+        assert own_ids[there].tolist() == categories.tolist()
+        torch.testing.assert_close(own_logits[there], maps, atol=1e-5, rtol=1e-5)
+        assert (own_logits[~there] == ABSENT).all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('changes', [
+    {}, COSINE, dict(selection=dict(theta=0)), dict(selection=dict(form='union')),
+    dict(selection=dict(form='purify')), dict(selection=dict(form='votes', num_kept=3)),
+    dict(selection=dict(theta=0, max_categories=2))],
+    ids=['paper', 'cosine', 'all', 'union', 'purify', 'votes', 'most'])
+def test_equals_the_model(changes):
+    model = toy_model(**{'vocabulary': MANY, **changes}).eval()
+    static = StaticDCPCLIP(model, 20)  # more than there are words
+    for size in ((40, 56), (45, 50)):
+        assert_like_the_model(model, static, torch.randn(3, 3, *size))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('changes', [{}, COSINE], ids=['trained', 'cosine'])
+def test_of_more_the_best_stay(changes):
+    """As with ``max_categories``."""
+    model = toy_model(**{'vocabulary': MANY, 'selection': dict(theta=0), **changes})
+    static = StaticDCPCLIP(model.eval(), 4)
+    pictures = torch.randn(3, 3, 40, 56)
+    _, ids = static(*inputs_of(model, pictures))
+    assert (ids >= 0).all()
+    model.selection.max_categories = 4
+    assert_like_the_model(model, StaticDCPCLIP(model, 4), pictures)
+    torch.testing.assert_close(StaticDCPCLIP(model, 4)(*inputs_of(model, pictures))[1],
+                               ids)
+
+
+@torch.no_grad()
+def test_views_share_their_categories():
+    model = toy_model(vocabulary=MANY).eval()
+    pictures = torch.randn(3, 3, 40, 40)
+    assert_like_the_model(model, StaticDCPCLIP(model, 12, shared=True), pictures, 3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('backend, selection', [
+    ('eager', dict(max_categories=3)), ('aot_eager', dict(theta=0.5)),
+    ('eager', dict(form='purify')), ('eager', dict(form='votes', num_kept=4))],
+    ids=['most', 'aot_eager', 'purify', 'votes'])
+def test_compiled_in_one_graph(backend, selection):
+    model = toy_model(vocabulary=MANY, selection=selection).eval()
+    static = StaticDCPCLIP(model, 6).eval()
+    torch._dynamo.reset()
+    compiled = torch.compile(static, backend=backend, fullgraph=True)
+    for seed in range(2):
+        torch.manual_seed(seed)  # other categories, the same graph
+        inputs = inputs_of(model, torch.randn(2, 3, 40, 56))
+        for one, two in zip(compiled(*inputs), static(*inputs)):
+            torch.testing.assert_close(one, two)
+    torch._dynamo.reset()
+
+
+def test_what_fills_up_has_no_gradient():
+    """A category that is not there changes nothing: not in attention, not in maps."""
+    model = toy_model(vocabulary=MANY)
+    model.text_encoder.requires_grad_(False)
+    static = StaticDCPCLIP(model.eval(), 12)
+    pictures = torch.randn(1, 3, 40, 40)
+    mean = F.normalize(torch.randn(12, 128), dim=-1)
+    templates = F.normalize(torch.randn(12, 2, 128), dim=-1).requires_grad_()
+    text = TextEmbeddings(templates, mean)
+    logits, ids = static(pictures, mean, text.first_equal(), templates)
+    there = ids[0] >= 0
+    assert 0 < there.sum() < 12
+    logits[0, there].sum().backward()
+    touched = templates.grad.abs().sum((1, 2)) > 0
+    assert touched.nonzero().squeeze(1).tolist() == ids[0, there].tolist()
+
+
+def test_top_selected():
+    selected = torch.tensor([[True, False, True, True], [False, True, False, False]])
+    scores = torch.tensor([[1., 9, 3, 2], [0, 0, 0, 0]])
+    ids, valid = top_selected(selected, scores, 2)
+    assert ids.tolist() == [[2, 3], [1, 0]]
+    assert valid.tolist() == [[True, True], [True, False]]
+    ids, valid = top_selected(selected, scores, 6)
+    assert ids[0, valid[0]].tolist() == [0, 2, 3] and ids[1, valid[1]].tolist() == [1]
+    assert ids.shape == (2, 6)
+
+
+@pytest.mark.parametrize('size, out', [(5, 8), (8, 8), (24, 8), (7, 3), (1, 4)])
+def test_pooling_matrix(size, out):
+    x = torch.randn(2, size)
+    torch.testing.assert_close(x @ pooling_matrix(size, out, x).T,
+                               F.adaptive_avg_pool1d(x, out))
+
+
+def test_refused():
+    model = toy_model()
+    with pytest.raises(ValueError, match='max_selected must be at least 1'):
+        StaticDCPCLIP(model, 0)
+
+    class Other(type(model.neck)):
+        takes_filled_up = False
+
+    model.neck.__class__ = Other
+    with pytest.raises(ValueError, match='Other cannot leave out pairs'):
+        StaticDCPCLIP(model)
