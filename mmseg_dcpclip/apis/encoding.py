@@ -135,8 +135,8 @@ def all_queries(vocabularies: Sequence[Vocabulary], settings: PredictSettings,
         ignore_index: Likewise.
     """
     entries: dict[tuple[str, ...], None] = {}
-    rule = settings.background
     for words in vocabularies:
+        rule = settings.background_of(words)
         none_id = None if rule is None else rule.id_in(len(words), ignore_index)
         for kind in dict.fromkeys(('mean', settings.synonyms)):
             queries = make_queries(words, kind, rule, none_id)

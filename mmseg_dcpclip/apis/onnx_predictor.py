@@ -132,8 +132,8 @@ class OnnxPredictor:
             ValueError: The words or an option are refused, at once.
         """
         words = self.vocabulary if vocabulary is None else Vocabulary.of(vocabulary)
-        rule = Background.of(self.about['background'] if background is None
-                             else background)
+        asked = self.about['background'] if background is None else background
+        rule = words.background if asked == 'auto' else Background.of(asked)
         kind = self.about['synonyms'] if synonyms is None else synonyms
         if kind not in ('mean', 'max'):
             raise ValueError(f"synonyms must be 'mean' or 'max', got {kind!r}")
