@@ -23,16 +23,21 @@ __all__ = [
     'open_test_set', 'write_prediction'
 ]
 
-_MODULES = dict(
-    export=('export_model', ), images=('load_image', ),
-    inferencer=('OVSegInferencer', ), onnx_predictor=('OnnxPredictor', ),
-    overlay=('category_name', 'category_shares', 'draw_overlay'),
-    predictor=('Predictor', ), sources=('PictureFile', 'find_pictures'),
-    test_set=('open_test_set', ), writing=('write_prediction', ))
+_MODULES = {
+    '..pictures': ('load_image', ),
+    '.export': ('export_model', ),
+    '.inferencer': ('OVSegInferencer', ),
+    '.onnx_predictor': ('OnnxPredictor', ),
+    '.overlay': ('category_name', 'category_shares', 'draw_overlay'),
+    '.predictor': ('Predictor', ),
+    '.sources': ('PictureFile', 'find_pictures'),
+    '.test_set': ('open_test_set', ),
+    '.writing': ('write_prediction', ),
+}
 
 
 def __getattr__(name: str) -> object:
     for module, names in _MODULES.items():
         if name in names:
-            return getattr(import_module(f'.{module}', __name__), name)
+            return getattr(import_module(module, __name__), name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

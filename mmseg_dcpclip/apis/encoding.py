@@ -14,7 +14,7 @@ from ..models.clip import load_clip_weights
 from ..models.protocol import CategoryNeck, check_kind
 from ..models.segmentors.settings import PredictSettings
 from ..models.text_encoders import CLIPTextEncoder, TextBank
-from ..models.text_encoders.text_bank import digest_of_weights
+from ..models.weights import digest_of_weights
 from ..registry import MODELS, SCOPE
 from ..vocabulary import Queries, Vocabulary, make_queries
 from .checkpoints import load_weights
@@ -135,8 +135,8 @@ def all_queries(vocabularies: Sequence[Vocabulary], settings: PredictSettings,
         ignore_index: Likewise.
     """
     entries: dict[tuple[str, ...], None] = {}
-    rule = settings.background
     for words in vocabularies:
+        rule = settings.background_of(words)
         none_id = None if rule is None else rule.id_in(len(words), ignore_index)
         for kind in dict.fromkeys(('mean', settings.synonyms)):
             queries = make_queries(words, kind, rule, none_id)

@@ -20,7 +20,7 @@ from ..files import write_json
 from ..models.backbones.clip_convnext import STRIDE
 from ..models.segmentors.static import StaticDCPCLIP
 from ..version import __version__
-from ..vocabulary import Vocabulary
+from ..vocabulary import Background, Vocabulary
 from .encoding import all_queries, text_digest, word_embeddings
 from .onnx_predictor import ABOUT, WORDS
 from .word_files import write_words
@@ -112,7 +112,8 @@ def description(model: Any, config: Config, max_selected: int,
                    stride=settings.stride if slide else None,
                    global_view=settings.global_view if slide else None),
         synonyms=settings.synonyms,
-        background=None if settings.background is None else asdict(settings.background),
+        background=(asdict(settings.background) if isinstance(
+            settings.background, Background) else settings.background),
         ignore_index=model.ignore_index, classes=model.vocabulary.synonyms,
         text=text_digest(model.text_encoder))
 

@@ -132,8 +132,8 @@ class OnnxPredictor:
             ValueError: The words or an option are refused, at once.
         """
         words = self.vocabulary if vocabulary is None else Vocabulary.of(vocabulary)
-        rule = Background.of(self.about['background'] if background is None
-                             else background)
+        asked = self.about['background'] if background is None else background
+        rule = words.background if asked == 'auto' else Background.of(asked)
         kind = self.about['synonyms'] if synonyms is None else synonyms
         if kind not in ('mean', 'max'):
             raise ValueError(f"synonyms must be 'mean' or 'max', got {kind!r}")
@@ -180,12 +180,12 @@ class OnnxPredictor:
         Raises:
             ValueError: There is none of a word.
         """
-        if queries.digest not in self._kept:
-            self._kept[queries.digest] = self.words.find(queries.synonyms)
+        if queries.words_digest not in self._kept:
+            self._kept[queries.words_digest] = self.words.find(queries.synonyms)
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
-        self._kept.move_to_end(queries.digest)
-        return self._kept[queries.digest]
+        self._kept.move_to_end(queries.words_digest)
+        return self._kept[queries.words_digest]
 
     def views_of(self, picture: np.ndarray) -> ViewsOf:
         """What the graph gets of a picture.

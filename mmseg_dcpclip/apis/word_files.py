@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ..files import write_atomic
-from ..vocabulary.vocabulary import as_clip_reads
+from ..vocabulary.entries import as_clip_reads
 
 Entries = Sequence[Sequence[str]]
 
