@@ -52,15 +52,14 @@ class RandomWords(TextEmbeddings):
 class FixedSelection(nn.Module):
     """Runs a selection and returns a fixed number of categories instead.
 
-    The first call decides, for all of its images (which may be views of one): those
-    with the highest image scores.
+    The first call decides for all images: those with the highest image scores.
 
     Args:
         selection: The model's own.
         count: Categories per image.
 
     Attributes:
-        mask: What was decided, bool [B, C]; None before the first call.
+        mask: What was decided, bool [C]; None before the first call.
     """
 
     def __init__(self, selection: nn.Module, count: int) -> None:
@@ -92,8 +91,8 @@ class FixedSelection(nn.Module):
             cls = features.cls.float()
             logits = [cls @ part.float().T for part in text.mean.split(4096)]
             best = torch.cat(logits, 1).mean(0).topk(self.count).indices
-            self.mask = torch.zeros_like(selected).index_fill_(1, best, True)
-        return self.mask
+            self.mask = torch.zeros_like(selected[0]).index_fill_(0, best, True)
+        return self.mask.expand_as(selected)
 
 
 def random_model(config: Config, device: str) -> DCPCLIP:
@@ -109,3 +108,20 @@ def random_words(model: DCPCLIP, count: int, device: str) -> RandomWords:
     dtype = getattr(torch, model.text_bank.precision['mean'])
     return RandomWords(count, model.backbone.joint_dims,
                        len(model.text_encoder.templates), device, dtype)
+
+
+class RandomBank:
+    """A text bank that knows random words only.
+
+    Args:
+        model: They fit it.
+        count: How many.
+        device: Where they lie.
+    """
+
+    def __init__(self, model: DCPCLIP, count: int, device: str) -> None:
+        self.words = random_words(model, count, device)
+
+    def get(self, encoder: object, words: object) -> RandomWords:
+        """The random words, whatever is asked for."""
+        return self.words
