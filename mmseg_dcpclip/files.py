@@ -6,26 +6,31 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 
 # Ending of files that are being written.
 TEMPORARY = '.tmp'
 
 
 @contextmanager
-def atomic(path: str | Path) -> Iterator[Path]:
+def atomic(path: str | Path, beside: Path | None = None) -> Iterator[Path]:
     """Write a file inside; it takes its place when all of it is on the disk.
 
     Args:
         path: The file.
+        beside: Folder on the same disk for what is not yet whole; None: that of the
+            file.
 
     Yields:
-        Path: What to write, in the same folder.
+        Path: What to write.
 
     Raises:
         OSError: It cannot be written; the error names ``path``.
     """
     path = Path(path)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}{TEMPORARY}')
+    # two threads may write files of one name beside each other
+    own = f'.{path.name}.{get_ident()}.{os.getpid()}{TEMPORARY}'
+    temporary = (beside or path.parent) / own
     try:
         yield temporary
         with temporary.open('rb') as file:
@@ -39,9 +44,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_atomic(path: str | Path, content: bytes) -> None:
-    """Write a file through a temporary one in the same folder."""
-    with atomic(path) as temporary:
+def write_atomic(path: str | Path, content: bytes, beside: Path | None = None) -> None:
+    """Write a file as ``atomic`` does."""
+    with atomic(path, beside) as temporary:
         temporary.write_bytes(content)
 
 

@@ -18,12 +18,14 @@ from PIL import Image
 
 from ..engine import TagValidationHook
 from ..models.devices import check_device
+from ..models.segmentors.views import Images
 from ..models.tag_validation import TagValidation
 from ..pictures import ImageLike, load_image
 from ..vocabulary import Vocabulary, Words
 from .checkpoints import find_model, load_weights
 from .hub import HubMixin
 from .overlay import draw_overlay
+from .preparing import prepare
 
 
 class Predictor(HubMixin):
@@ -148,8 +150,8 @@ class Predictor(HubMixin):
         options = dict(background=background, synonyms=synonyms,
                        return_scores=return_scores)
         given = {k: v for k, v in options.items() if v is not None}
-        with self._asked(words, given):
-            _ = self.model.queries  # refused here rather than at the first picture
+        with self.asked(words, given):
+            pass  # refused here rather than at the first picture
         return self._stream(images, words, given)
 
     def encode(self, vocabulary: Words | None = None, **options: Any) -> None:
@@ -163,17 +165,26 @@ class Predictor(HubMixin):
             ValueError: The vocabulary or an option is refused.
         """
         words = self.vocabulary if vocabulary is None else Vocabulary.of(vocabulary)
-        with self._asked(words, {k: v for k, v in options.items() if v is not None}):
+        with self.asked(words, {k: v for k, v in options.items() if v is not None}):
             self.model.text_embeddings(self.model.queries)
 
     @contextmanager
-    def _asked(self, words: Vocabulary, options: dict) -> Iterator[None]:
-        """The model with other words and keys of ``test_cfg``."""
+    def asked(self, words: Vocabulary, options: dict) -> Iterator[None]:
+        """The model with other words and keys of ``test_cfg``, for some time.
+
+        Args:
+            words: The words.
+            options: Keys that change.
+
+        Raises:
+            ValueError: An option is refused.
+        """
         own, test_cfg = self.model.vocabulary, self.model.test_cfg
         try:
             self.model.set_vocabulary(words)
             if options:
                 self.model.test_cfg = dict(test_cfg, **options)
+            _ = self.model.queries  # refuses a background
             yield
         finally:
             self.model.set_vocabulary(own)
@@ -193,29 +204,38 @@ class Predictor(HubMixin):
                     more = False
                 except Exception as error:  # told after the pictures before it
                     failed, more = error, False
-            samples = deque(self._predict_batch(pictures, words, options)
-                            if pictures else ())
+            packed = [prepare(self.pipeline, picture) for picture in pictures]
             del pictures
+            samples = deque(self.predict_prepared(
+                [p['inputs'] for p in packed], [p['data_samples'] for p in packed],
+                words, options) if packed else ())
+            del packed
             while samples:
                 yield samples.popleft()  # held by the caller alone
             if failed is not None:
                 raise failed
 
     @torch.no_grad()
-    def _predict_batch(self, pictures: Sequence[np.ndarray], words: Vocabulary,
-                       options: dict) -> list[SegDataSample]:
-        data: dict[str, list] = dict(inputs=[], data_samples=[])
-        for picture in pictures:
-            size = picture.shape[:2]
-            packed = self.pipeline(dict(img=np.ascontiguousarray(picture[..., ::-1]),
-                                        img_shape=size, ori_shape=size))
-            data['inputs'].append(packed['inputs'])
-            data['data_samples'].append(packed['data_samples'])
+    def predict_prepared(self, inputs: Images, data_samples: list[SegDataSample],
+                         vocabulary: Vocabulary, options: Mapping[str, Any]
+                         ) -> list[SegDataSample]:
+        """Segment one batch that went through ``prepare``.
+
+        Args:
+            inputs: Pictures [3, h, w], or [B, 3, h, w] of one size.
+            data_samples: Theirs.
+            vocabulary: The words.
+            options: Keys of ``test_cfg`` to be changed for this batch.
+
+        Returns:
+            list[SegDataSample]: As of ``predict``.
+        """
         # for this batch only: other words may be asked for between two of them
-        with self._asked(words, options):
-            samples = self.model.test_step(data)
+        with self.asked(vocabulary, dict(options)):
+            samples = self.model.test_step(dict(inputs=inputs,
+                                                data_samples=data_samples))
         for sample in samples:
-            sample.set_metainfo(dict(classes=words.names))
+            sample.set_metainfo(dict(classes=vocabulary.names))
         return samples
 
     def draw(self, image: ImageLike, result: SegDataSample,

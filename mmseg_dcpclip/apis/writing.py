@@ -11,7 +11,7 @@ from ..files import write_atomic
 
 
 def write_prediction(folder: Path, stem: str, seg_map: np.ndarray, drawn: Image.Image,
-                     wide: bool) -> tuple[Path, Path]:
+                     wide: bool, beside: Path | None = None) -> tuple[Path, Path]:
     """Write a label map and its drawing; half-written files never stay.
 
     Args:
@@ -20,14 +20,15 @@ def write_prediction(folder: Path, stem: str, seg_map: np.ndarray, drawn: Image.
         seg_map: Category ids, [H, W].
         drawn: From ``Predictor.draw``.
         wide: Whether to write 16 bits instead of 8.
+        beside: Folder for what is not yet whole, as of ``atomic``.
 
     Returns:
         tuple: Paths of ``<stem>_labels.png`` and ``<stem>_overlay.png``.
     """
     labels, overlay = folder / f'{stem}_labels.png', folder / f'{stem}_overlay.png'
     labels.parent.mkdir(parents=True, exist_ok=True)
-    write_label(labels, seg_map, wide=wide)
+    write_label(labels, seg_map, wide, beside)
     content = io.BytesIO()
     drawn.save(content, format='PNG')
-    write_atomic(overlay, content.getvalue())
+    write_atomic(overlay, content.getvalue(), beside)
     return labels, overlay

@@ -2,10 +2,12 @@
 
     dcpclip benchmark --classes 20 847 100000 --selected 24 --json out.json
     dcpclip benchmark --efficiency
+    dcpclip benchmark --pipeline --count 64 --workers 2
 
 Weights, image and words are random: they do not change what is computed. All cases are
 timed in turn in one process, training steps after the others. With --efficiency the
-columns of the paper's Table II are printed instead.
+columns of the paper's Table II are printed instead, with --pipeline pictures a second
+from JPEG to label PNG on disk beside those of the bare network.
 """
 
 import argparse
@@ -58,6 +60,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='neck and head by torch.compile')
     parser.add_argument('--efficiency', action='store_true',
                         help="print the columns of the paper's Table II instead")
+    parser.add_argument('--pipeline', action='store_true',
+                        help='pictures a second from disk to disk instead')
+    parser.add_argument('--pictures', type=Path, metavar='FOLDER',
+                        help='of the pipeline (default: random ones)')
+    parser.add_argument('--count', type=positive, default=64,
+                        help='random pictures (default: 64)')
+    parser.add_argument('--picture-size', type=positive, nargs=2, default=[512, 683],
+                        metavar=('HEIGHT', 'WIDTH'), help='of random pictures')
+    parser.add_argument('--workers', type=int, default=2,
+                        help='processes that read pictures (default: 2)')
+    parser.add_argument('--batch-size', type=positive, default=8,
+                        help='of the pipeline (default: 8)')
     add_json(parser)
     parser.add_argument('--plot', type=Path, metavar='FILE',
                         help='draw the ratios there')
@@ -87,7 +101,8 @@ def run(args: argparse.Namespace) -> int:
         machine=describe_machine(args.device),
         precision='fp32' if args.amp == 'none' else args.amp, size=args.size,
         compiled=args.compile, repeats=args.repeats, notes=NOTES)
-    head |= _efficiency(args) if args.efficiency else _rows(args)
+    head |= (_efficiency(args) if args.efficiency else
+             _pipeline(args) if args.pipeline else _rows(args))
     _print(head)
     if args.json:
         write_json(args.json, head)
@@ -111,10 +126,15 @@ def _check(args: argparse.Namespace) -> None:
         args.refuse(f'--device {args.device}: must be cpu, cuda or cuda:N')
     if kind == 'cpu' and args.amp == 'fp16':
         args.refuse('--amp fp16 needs --device cuda; use bf16 on the CPU')
-    if args.efficiency and set(args.selected) == {'auto'}:
-        args.refuse('--efficiency needs a number in --selected')
-    if args.efficiency and args.plot:
-        args.refuse('--plot draws the ratios, which --efficiency does not measure')
+    if args.efficiency and args.pipeline:
+        args.refuse('--efficiency and --pipeline print different things: give one')
+    for name in ('efficiency', 'pipeline'):
+        if not getattr(args, name):
+            continue
+        if set(args.selected) == {'auto'}:
+            args.refuse(f'--{name} needs a number in --selected')
+        if args.plot:
+            args.refuse(f'--plot draws the ratios, which --{name} does not measure')
     for path in filter(None, (args.json, args.plot)):
         if path.is_dir():
             args.refuse(f'{path} is a folder; name a file')
@@ -160,15 +180,32 @@ def _efficiency(args: argparse.Namespace) -> dict:
     return dict(efficiency=rows, paper=PAPER)
 
 
+def _pipeline(args: argparse.Namespace) -> dict:
+    """Measure pictures from disk to disk."""
+    from ..apis.bulk import BulkOptions
+    from ..apis.bulk.measuring import PipelineConditions, measure_pipeline
+    path = args.config or config_path(DEFAULT_CONFIG)
+    options = BulkOptions(workers=args.workers, batch_size=args.batch_size)
+    options.check()
+    return dict(config=path.name, pipeline=measure_pipeline(
+        load_config(path, args.cfg_options), PipelineConditions(
+            pictures=args.pictures, count=args.count,
+            picture_size=tuple(args.picture_size), classes=min(args.classes),
+            selected=next(n for n in args.selected if n != 'auto'), options=options,
+            device=args.device, repeats=args.repeats)))
+
+
 def _print(head: dict) -> None:
     """Print the table, and why a row is missing."""
     from rich.console import Console
 
-    from .cost_tables import efficiency_table, rows_table
+    from .cost_tables import efficiency_table, pipeline_table, rows_table
     console = Console()
     if not console.is_terminal:
         console.width = WIDTH
-    console.print((efficiency_table if 'efficiency' in head else rows_table)(head))
+    table = (efficiency_table if 'efficiency' in head else
+             pipeline_table if 'pipeline' in head else rows_table)
+    console.print(table(head))
     for row in head.get('rows', ()):
         if 'not_run' in row:
             console.print(f'{row["model"]}, {row["classes"]} words, {row["phase"]}: '

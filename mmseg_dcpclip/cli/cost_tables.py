@@ -57,6 +57,24 @@ def efficiency_table(head: Mapping) -> 'Table':
     return table
 
 
+def pipeline_table(head: Mapping) -> 'Table':
+    """Pictures from disk to disk, and where the time goes.
+
+    Args:
+        head: What is written as JSON.
+    """
+    from rich.table import Table
+    found = head['pipeline']
+    table = Table('stage', 'ms a picture', 'share', title=f'{head["config"]} on '
+                  f'{_where(head)}, {found["pictures"]} pictures', caption=(
+                      f'bare network {found["network"]:.2f} pictures a second, disk to '
+                      f'disk {found["pipeline"]:.2f}: {found["ratio"]:.2f} of it'))
+    total = sum(found['stages'].values())
+    for stage, seconds in found['stages'].items():
+        table.add_row(stage, f'{1000 * seconds:.2f}', f'{100 * seconds / total:.1f}%')
+    return table
+
+
 def _cells(row: Mapping) -> list[str]:
     """One row as text."""
     star = '*' if row.get('selection') == 'auto' else ''

@@ -116,13 +116,15 @@ def needs_16_bits(num_classes: int, none_id: int | None = None) -> bool:
     return num_classes > 255 or (none_id is not None and none_id > 255)
 
 
-def write_label(path: str | Path, label: np.ndarray, wide: bool) -> None:
+def write_label(path: str | Path, label: np.ndarray, wide: bool,
+                beside: Path | None = None) -> None:
     """Write a label map as PNG; a half-written file never stays at ``path``.
 
     Args:
         path: Where to write; its folder must exist.
         label: Integer label map [H, W].
         wide: Whether to write 16 bits instead of 8.
+        beside: Folder for what is not yet whole, as of ``atomic``.
 
     Raises:
         ValueError: A value does not fit into the bits.
@@ -136,4 +138,4 @@ def write_label(path: str | Path, label: np.ndarray, wide: bool) -> None:
     # Level 1 is several times faster than the default and hardly larger here.
     Image.fromarray(label.astype(dtype)).save(
         content, format='PNG', compress_level=1)
-    write_atomic(path, content.getvalue())
+    write_atomic(path, content.getvalue(), beside)

@@ -118,6 +118,19 @@ def test_efficiency(tmp_path, capsys):
     assert '443.60' in printed and 'multiply-adds' in printed
 
 
+def test_pipeline(tmp_path, capsys):
+    out = tmp_path / 'out.json'
+    assert benchmark('--pipeline', '--count', 3, '--picture-size', 32, 40, '--classes',
+                     6, '--selected', 2, '--workers', 0, '--json', out) == 0
+    found = json.loads(out.read_text())['pipeline']
+    assert found['pictures'] == 3 and found['network'] > 0
+    assert found['ratio'] == pytest.approx(found['pipeline'] / found['network'])
+    assert list(found['stages']) == ['load', 'resize', 'network', 'label map', 'write']
+    assert min(found['stages'].values()) > 0
+    printed = capsys.readouterr().out
+    assert 'label map' in printed and 'disk to' in printed
+
+
 @pytest.mark.parametrize('args, message', [
     (('--classes', 0), "'0' is not a whole number"),
     (('--selected', -1), "'-1' is not a whole number"),
@@ -128,6 +141,8 @@ def test_efficiency(tmp_path, capsys):
     (('--config', 'nowhere.py'), 'nowhere.py'),
     (('--efficiency', '--selected', 'auto'), 'needs a number'),
     (('--efficiency', '--plot', 'out.png'), '--plot'),
+    (('--efficiency', '--pipeline'), 'give one'),
+    (('--pipeline', '--selected', 'auto'), 'needs a number'),
     (('--json', configs_folder()), 'is a folder')])
 def test_bad_arguments(args, message, capsys):
     with pytest.raises(SystemExit):

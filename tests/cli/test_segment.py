@@ -98,9 +98,9 @@ def test_folders_keep_their_order_and_bad_pictures_are_named(tmp_path, capsys):
     small_pictures(root, 'monday/0.jpg', 'tuesday/0.jpg', 'tuesday/0.PNG',
                    '.hidden/1.jpg', 'out/old_overlay.png')
     (root / 'monday' / 'bad.png').write_text('no picture')
-    assert segment(root, *WORDS, '--out', out) == 1
+    assert segment(root, *WORDS, '--out', out, '--workers', 0) == 3
     error = capsys.readouterr().err.splitlines()[-1]
-    assert 'bad.png cannot be read' in error and '3 of 4 pictures are written' in error
+    assert 'bad.png cannot be read' in error and '1 left out' in error
     assert {str(p.relative_to(out)) for p in out.rglob('*_labels.png')} == {
         'monday/0_labels.png', 'tuesday/0.jpg_labels.png', 'tuesday/0.PNG_labels.png'}
 
@@ -125,7 +125,7 @@ def test_each_picture_is_written_before_the_next_batch_is_read(tmp_path, monkeyp
         return load(source)
 
     monkeypatch.setattr(apis, 'load_image', watched)
-    assert segment(tmp_path / 'in', *WORDS, '--out', out) == 0
+    assert segment(*(tmp_path / 'in').iterdir(), *WORDS, '--out', out) == 0
     assert len(ahead) == 20 and max(ahead) < 8  # the batch
 
 
@@ -140,7 +140,8 @@ def test_interrupted(tmp_path, monkeypatch, capsys):
         return write(*args, **options)
 
     monkeypatch.setattr(apis, 'write_prediction', two_only)
-    assert segment(tmp_path / 'in', *WORDS, '--out', tmp_path / 'out') == 130
+    assert segment(*(tmp_path / 'in').iterdir(), *WORDS, '--out',
+                   tmp_path / 'out') == 130
     assert capsys.readouterr().err.splitlines()[-1] == (
         'dcpclip segment: interrupted; 2 of 3 pictures are written to '
         f'{tmp_path / "out"}')
@@ -167,6 +168,13 @@ def test_bad_calls_write_nothing(drawn, tmp_path, capsys, args, message):
     assert not out.exists()
 
 
+def test_a_bad_picture_among_named_ones(drawn, tmp_path, capsys):
+    (tmp_path / 'text.png').write_text('no picture')
+    assert segment(drawn, tmp_path / 'text.png', *WORDS, '--out', tmp_path / 'o') == 3
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert 'text.png cannot be read' in error and '1 of 2 pictures are written' in error
+
+
 def test_not_a_picture(tmp_path, capsys):
     path = tmp_path / 'text.png'
     path.write_text('no picture')
@@ -188,3 +196,36 @@ def test_weights_that_are_known_need_not_be_given(drawn, tmp_path, capsys, monke
     Path('own.py').write_text(f'_base_ = {str(ROOT / "configs" / "dcpclip_mini.py")!r}')
     assert segment(drawn, *words, '--config', 'own.py') == 1
     assert 'give the weights of own.py' in capsys.readouterr().err
+
+
+def test_many_pictures_in_a_shell(tmp_path, capsys):
+    small_pictures(tmp_path / 'in', 'a/0.png', 'a/1.png', 'b/0.png')
+    out, words = tmp_path / 'out', tmp_path / 'words.csv'
+    call = (tmp_path / 'in', *WORDS, '--out', out, '--summary', words)
+    assert segment(*call, '--workers', 1) == 0
+    printed = capsys.readouterr().out
+    assert f'{out}: 3 written' in printed and str(words) in printed
+    assert len(words.read_text().splitlines()) >= 4
+    assert not list(out.rglob('*_overlay.png'))
+    assert segment(*call) == 0
+    assert '0 written, 3 were there' in capsys.readouterr().out
+    other = [*call[:1], '--words', 'red;green', *WORDS[2:], '--out', out]
+    assert segment(*other) == 1
+    assert 'differs in words' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('options, message', [
+    (['--summary', 'words.txt'], 'name a .csv or a .parquet file'),
+    (['--workers', -1], '--workers -1'), (['--batch-size', 65], 'must be 1 to 64')])
+def test_bad_options_of_many_pictures(tmp_path, capsys, options, message):
+    small_pictures(tmp_path, 'in/0.png')
+    assert segment(tmp_path / 'in', *WORDS, '--out', tmp_path / 'out', *options) == 1
+    assert message in capsys.readouterr().err and not (tmp_path / 'out').exists()
+
+
+def test_nothing_but_bad_pictures(tmp_path, capsys):
+    small_pictures(tmp_path, 'in/0.png')
+    (tmp_path / 'in' / '0.png').write_bytes(b'')
+    assert segment(tmp_path / 'in', *WORDS, '--out', tmp_path / 'out', '--workers',
+                   0) == 1
+    assert 'error: 1 left out' in capsys.readouterr().err

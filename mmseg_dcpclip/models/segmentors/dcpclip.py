@@ -334,8 +334,8 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
             list[SegDataSample]: With ``pred_sem_seg`` (category ids, int64 [1, h, w]
             at ``ori_shape``), the metainfo ``selected_categories`` (ids), and what
             ``test_cfg`` asks for: ``seg_logits``, the probabilities of the selected
-            categories in their order, ``word_scores``, ``patch_features`` [D, rows,
-            columns], and the ``encoder_input`` they are of.
+            categories in their order, ``word_scores``, ``pred_probability``,
+            ``patch_features`` [D, rows, columns] and their ``encoder_input``.
         """
         if data_samples is None:
             data_samples = [SegDataSample() for _ in range(len(inputs))]
@@ -360,8 +360,7 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
         """Give a sample the label map of one image.
 
         Args:
-            sample: Gets ``pred_sem_seg``, the selected categories and, if asked for,
-                ``seg_logits``.
+            sample: Gets what ``predict`` returns.
             logits: Of all pairs of all views, [M, h, w].
             pairs: M pairs; ``pairs.image`` counts views.
             views: The views.
@@ -372,13 +371,15 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
         found = make_label_map(logits, pairs, views, image, sample.metainfo,
                                activation=self.decode_head.activation,
                                max_maps=settings.max_maps, ids=ids,
-                               keep_maps=settings.return_logits
-                               or settings.return_scores,
+                               keep_maps=settings.keeps_maps,
+                               keep_probability=settings.return_probability,
                                refinement=self.refinement)
         sample.pred_sem_seg = PixelData(data=found.seg_map[None])
         sample.set_metainfo(dict(selected_categories=found.categories.tolist(),
                                  names_digest=self.vocabulary.names_digest,
                                  none_id=none_id))
+        if found.probability is not None:
+            sample.pred_probability = PixelData(data=found.probability[None])
         if found.maps is not None and settings.return_logits:
             sample.seg_logits = PixelData(data=found.maps)
         if found.maps is not None and settings.return_scores:

@@ -25,10 +25,12 @@ class LabelMap:
         categories: Selected categories in ascending order, int64 [C_s]; the none class
             is among them where one of its words was selected.
         maps: Their probabilities, float32 [C_s, H, W], or None.
+        probability: Of the best category of each pixel, float32 [H, W], or None.
     """
     seg_map: Tensor
     categories: Tensor
     maps: Tensor | None = None
+    probability: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def best_of_owners(maps: Tensor, owners: Tensor) -> tuple[Tensor, Tensor]:
 def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
                    meta: Mapping, *, activation: str, max_maps: int,
                    ids: Ids = Ids(), keep_maps: bool = False,
+                   keep_probability: bool = False,
                    refinement: Refinement | None = None) -> LabelMap:
     """Merge the views of an image and take the best category of each pixel.
 
@@ -107,6 +110,7 @@ def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
             ``MAX_VALUES`` in all.
         ids: Which ids pixels get.
         keep_maps: Also return the probabilities.
+        keep_probability: Also return that of the best category.
         refinement: What brings maps to their size in place of bilinear resizing, such
             as ``PAMR``.
 
@@ -124,7 +128,8 @@ def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
     best = logits.new_full(size, -torch.inf, dtype=torch.float32)
     best_id = torch.full_like(best, -1, dtype=torch.long)
     total = best  # logarithm of the sum that a softmax divides by
-    competing = activation == 'softmax' and (keep_maps or ids.threshold is not None)
+    competing = activation == 'softmax' and (
+        keep_maps or keep_probability or ids.threshold is not None)
     most = max(1, min(max_maps, MAX_VALUES // max(1, size[0] * size[1])))
     for chunk, part in zip(categories.split(most), own.split(most, 1)):
         maps = undo_augmentation(merge_views(part, views, activation), meta, views.size)
@@ -144,15 +149,17 @@ def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
             return (maps - total).exp() if competing else maps
         return maps if views.slide else maps.sigmoid()
 
-    seg_map = ids.decide(best_id, probability(best))
+    highest = probability(best)
+    seg_map = ids.decide(best_id, highest)
     owners = ids.of(categories)
     maps = probability(torch.cat(kept)) if keep_maps else None
+    shown = highest if keep_probability else None
     if ids.owner is None:  # in ascending order already; unique waits for the device
-        return LabelMap(seg_map, owners, maps)
+        return LabelMap(seg_map, owners, maps, shown)
     if maps is None:
-        return LabelMap(seg_map, owners.unique())
+        return LabelMap(seg_map, owners.unique(), probability=shown)
     maps, found = best_of_owners(maps, owners)
-    return LabelMap(seg_map, found, maps)
+    return LabelMap(seg_map, found, maps, shown)
 
 
 def word_scores(found: LabelMap, names: Sequence[str]) -> InstanceData:

@@ -29,6 +29,8 @@ class PredictSettings:
             encoder saw it as a whole, without padding and flips.
         return_scores: Whether predictions carry ``word_scores``, names, ids, scores and
             probability maps of the selected categories.
+        return_probability: Whether predictions carry ``pred_probability``, how probable
+            each pixel's category is before a second look.
         background: What is of no category: a threshold, words, or both, as
             ``Background.of`` takes it. ``'auto'``: what the words at hand say, which
             label sets with a class for it do; None: every pixel is of a category.
@@ -45,6 +47,7 @@ class PredictSettings:
     return_logits: bool = False
     return_features: bool = False
     return_scores: bool = False
+    return_probability: bool = False
     background: Background | Literal['auto'] | None = 'auto'
     synonyms: str = 'mean'
     max_maps: int = MAX_MAPS
@@ -102,6 +105,11 @@ class PredictSettings:
     def background_of(self, words: Vocabulary) -> Background | None:
         """What is of no category where these are the words."""
         return words.background if self.background == 'auto' else self.background
+
+    @property
+    def keeps_maps(self) -> bool:
+        """bool: Whether all probabilities of the selected categories are wanted."""
+        return self.return_logits or self.return_scores
 
     def views(self) -> dict[str, Any]:
         """Arguments of ``make_views``."""
