@@ -35,6 +35,7 @@ from .settings import PredictSettings
 from .views import (
     Images,
     Views,
+    absent_elsewhere,
     group_by_size,
     make_views,
     resize,
@@ -246,12 +247,17 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
             batch_data_samples: Unused; mmseg's interface has it.
             text: Embeddings in place of those of the vocabulary.
             selection: In place of the model's own.
-            views: So many images after each other are views of one, with one selection.
+            views: So many images after each other are views of one, with one selection;
+                ``test_cfg.share_words`` says whether each decodes all of it.
         """
         text = self.text_embeddings() if text is None else text
         features = self.extract_feat(inputs, selection)
-        pairs = shared_pairs(self.select(features, text, selection), views)
-        return self.decode(features, text, pairs), pairs, features
+        selected = self.select(features, text, selection)
+        pairs = shared_pairs(selected, views)
+        if self.settings.share_words:
+            return self.decode(features, text, pairs), pairs, features
+        own = self.decode(features, text, Pairs.from_mask(selected))
+        return absent_elsewhere(own, selected, pairs), pairs, features
 
     def _forward(self, inputs: Images, data_samples: list | None = None
                  ) -> list[Tensor]:
