@@ -2,10 +2,12 @@
 
     dcpclip benchmark --classes 20 847 100000 --selected 24 --json out.json
     dcpclip benchmark --efficiency
+    dcpclip benchmark --read-outs kk_gauss self_calibrated --size 336
 
 Weights, image and words are random: they do not change what is computed. All cases are
 timed in turn in one process, training steps after the others. With --efficiency the
-columns of the paper's Table II are printed instead.
+columns of the paper's Table II are printed instead, with --read-outs what the encoder
+alone takes with each of them, as multiples of the plain one.
 """
 
 import argparse
@@ -58,6 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='neck and head by torch.compile')
     parser.add_argument('--efficiency', action='store_true',
                         help="print the columns of the paper's Table II instead")
+    parser.add_argument('--read-outs', nargs='+', metavar='NAME',
+                        help='measure the encoder with these read-outs instead')
     add_json(parser)
     parser.add_argument('--plot', type=Path, metavar='FILE',
                         help='draw the ratios there')
@@ -87,7 +91,10 @@ def run(args: argparse.Namespace) -> int:
         machine=describe_machine(args.device),
         precision='fp32' if args.amp == 'none' else args.amp, size=args.size,
         compiled=args.compile, repeats=args.repeats, notes=NOTES)
-    head |= _efficiency(args) if args.efficiency else _rows(args)
+    if args.read_outs:
+        head |= _read_outs(args)
+    else:
+        head |= _efficiency(args) if args.efficiency else _rows(args)
     _print(head)
     if args.json:
         write_json(args.json, head)
@@ -113,8 +120,12 @@ def _check(args: argparse.Namespace) -> None:
         args.refuse('--amp fp16 needs --device cuda; use bf16 on the CPU')
     if args.efficiency and set(args.selected) == {'auto'}:
         args.refuse('--efficiency needs a number in --selected')
-    if args.efficiency and args.plot:
-        args.refuse('--plot draws the ratios, which --efficiency does not measure')
+    if args.efficiency and args.read_outs:
+        args.refuse('--efficiency and --read-outs are two measurements; choose one')
+    for name in ('efficiency', 'read_outs'):
+        if getattr(args, name) and args.plot:
+            args.refuse('--plot draws the ratios, which '
+                        f'--{name.replace("_", "-")} does not measure')
     for path in filter(None, (args.json, args.plot)):
         if path.is_dir():
             args.refuse(f'{path} is a folder; name a file')
@@ -160,15 +171,26 @@ def _efficiency(args: argparse.Namespace) -> dict:
     return dict(efficiency=rows, paper=PAPER)
 
 
+def _read_outs(args: argparse.Namespace) -> dict:
+    """Measure the encoder with several read-outs."""
+    from ..evaluation import cost
+    path = args.config or config_path(DEFAULT_CONFIG)
+    config = load_config(path, args.cfg_options)
+    return dict(config=path.name, read_outs=cost.read_out_rows(
+        config, args.read_outs, _conditions(args)))
+
+
 def _print(head: dict) -> None:
     """Print the table, and why a row is missing."""
     from rich.console import Console
 
-    from .cost_tables import efficiency_table, rows_table
+    from .cost_tables import efficiency_table, read_outs_table, rows_table
     console = Console()
     if not console.is_terminal:
         console.width = WIDTH
-    console.print((efficiency_table if 'efficiency' in head else rows_table)(head))
+    kinds = dict(efficiency=efficiency_table, read_outs=read_outs_table)
+    table = next((kinds[key] for key in kinds if key in head), rows_table)
+    console.print(table(head))
     for row in head.get('rows', ()):
         if 'not_run' in row:
             console.print(f'{row["model"]}, {row["classes"]} words, {row["phase"]}: '

@@ -57,6 +57,24 @@ def efficiency_table(head: Mapping) -> 'Table':
     return table
 
 
+def read_outs_table(head: Mapping) -> 'Table':
+    """The encoder by read-out.
+
+    Args:
+        head: What is written as JSON.
+    """
+    from rich.table import Table
+    table = Table('read-out', 'x plain', 'seconds', 'q1 - q3', 'x multiply-adds',
+                  title=f'{head["config"]}, its encoder on {_where(head)}, '
+                  f'{head["size"]} pixels')
+    for row in head['read_outs']:
+        time = row['seconds']
+        table.add_row(row['read_out'], _number(row['time_ratio'], 3),
+                      _number(time['median'], 4), f'{time["q1"]:.3f} - {time["q3"]:.3f}',
+                      _number(row['gflops_ratio'], 3))
+    return table
+
+
 def _cells(row: Mapping) -> list[str]:
     """One row as text."""
     star = '*' if row.get('selection') == 'auto' else ''
