@@ -73,7 +73,8 @@ def measure_sets(args: argparse.Namespace, measure: Callable[..., list[dict]],
         sets = []
         for dataloader in own:
             loader = open_loader(model, dataloader)
-            seen = seen_by(benchmark.evaluator, model.vocabulary.names)
+            evaluator: Any = benchmark.evaluator  # a dict in all configs here
+            seen = seen_by(evaluator, model.vocabulary.names)
             sets.append(measure(model, loader, seen))
         results.append(Measured(benchmark.name, len(model.vocabulary), sets))
     return results

@@ -49,7 +49,7 @@ def read_out_rows(config: Config, names: Sequence[str], conditions: Conditions
     for name, job, own in zip(names, jobs, times):
         job.setup()
         seconds, gflops = summarize_times(own), multiply_adds(job.call) / 1e9
-        first = rows[0] if rows else dict(seconds=seconds, gflops=gflops)
+        first: dict = rows[0] if rows else dict(seconds=seconds, gflops=gflops)
         rows.append(dict(
             read_out=name, time_ratio=seconds['median'] / first['seconds']['median'],
             seconds=seconds, gflops=gflops, gflops_ratio=gflops / first['gflops']))

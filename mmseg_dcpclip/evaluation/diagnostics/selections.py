@@ -22,8 +22,9 @@ def compared_selections(thetas: Sequence[float], with_attention: bool = True
     Raises:
         ValueError: A threshold outside [0, 1].
     """
-    selections = {(form, theta): DynamicCategorySelection(theta, form)
-                  for theta in thetas for form in ('paper', 'union')}
+    selections: dict[tuple[str, float | None], DynamicCategorySelection] = {
+        (form, theta): DynamicCategorySelection(theta, form)
+        for theta in thetas for form in ('paper', 'union')}
     selections['votes', None] = DynamicCategorySelection(form='votes')
     if with_attention:
         selections['purify, its candidates', None] = DynamicCategorySelection(

@@ -174,8 +174,7 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
 
     @dataset_meta.setter
     def dataset_meta(self, meta: dict) -> None:
-        # mmseg's tools assign the names of the training set, or even Cityscapes';
-        # the vocabulary decides, see set_vocabulary.
+        # mmseg's tools assign names of their own; the vocabulary decides.
         pass
 
     def text_embeddings(self, words: Vocabulary | Queries | None = None
@@ -247,17 +246,15 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
             batch_data_samples: Unused; mmseg's interface has it.
             text: Embeddings in place of those of the vocabulary.
             selection: In place of the model's own.
-            views: So many images after each other are views of one, with one selection;
-                ``test_cfg.share_words`` says whether each decodes all of it.
+            views: So many images after each other are views of one, with one selection.
         """
         text = self.text_embeddings() if text is None else text
         features = self.extract_feat(inputs, selection)
         selected = self.select(features, text, selection)
         pairs = shared_pairs(selected, views)
-        if self.settings.share_words:
-            return self.decode(features, text, pairs), pairs, features
-        own = self.decode(features, text, Pairs.from_mask(selected))
-        return absent_elsewhere(own, selected, pairs), pairs, features
+        own = pairs if self.settings.share_words else Pairs.from_mask(selected)
+        logits = self.decode(features, text, own)
+        return absent_elsewhere(logits, selected, pairs), pairs, features
 
     def _forward(self, inputs: Images, data_samples: list | None = None
                  ) -> list[Tensor]:

@@ -130,13 +130,15 @@ def absent_elsewhere(logits: Tensor, selected: Tensor, shared: Pairs) -> Tensor:
     """Logits of the words of an image in all its views, from those of each view's own.
 
     Args:
-        logits: Of what each view selected, [M, h, w].
-        selected: By view, bool [B * V, C], M of them true.
+        logits: Of what each view selected; those of ``shared`` stay, [M, h, w].
+        selected: By view, bool [B * V, C].
         shared: What any view of an image selected, for all its views.
 
     Returns:
         Tensor: Logits of ``shared``, ``ABSENT`` for words that a view did not select.
     """
+    if len(logits) == len(shared):
+        return logits
     maps = logits.new_full((len(shared), *logits.shape[1:]), ABSENT)
     maps[selected[shared.image, shared.category]] = logits
     return maps
