@@ -70,8 +70,9 @@ def read_outs_table(head: Mapping) -> 'Table':
     for row in head['read_outs']:
         time = row['seconds']
         table.add_row(row['read_out'], _number(row['time_ratio'], 3),
-                      _number(time['median'], 4), f'{time["q1"]:.3f} - {time["q3"]:.3f}',
-                      _number(row['gflops_ratio'], 3))
+                      _number(time['median'], 4),
+                      f'{time["q1"]:.3f} - {time["q3"]:.3f}', _number(
+                          row['gflops_ratio'], 3))
     return table
 
 

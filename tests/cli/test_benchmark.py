@@ -161,7 +161,8 @@ def test_read_outs(tmp_path, capsys):
 
 
 @pytest.mark.parametrize('args, message', [
-    (('--efficiency', ), 'choose one'), (('--plot', 'out.png'), '--read-outs does not')])
+    (('--efficiency', ), 'choose one'),
+    (('--plot', 'out.png'), '--read-outs does not')])
 def test_read_outs_stand_alone(args, message, capsys):
     with pytest.raises(SystemExit):
         benchmark('--read-outs', 'value', *args)

@@ -10,7 +10,6 @@ from ...models.segmentors.samples import categories_in
 from .pictures import ignore_index_of, labelled_pictures
 
 
-
 def compared_selections(thetas: Sequence[float], with_attention: bool = True
                         ) -> dict[tuple[str, float | None], DynamicCategorySelection]:
     """The selections that are compared, by form and theta.

@@ -174,8 +174,7 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
 
     @dataset_meta.setter
     def dataset_meta(self, meta: dict) -> None:
-        # mmseg's tools assign names of their own; the vocabulary decides.
-        pass
+        """Nothing: mmseg's tools assign names of their own, the vocabulary decides."""
 
     def text_embeddings(self, words: Vocabulary | Queries | None = None
                         ) -> TextEmbeddings:
