@@ -37,6 +37,16 @@ def open_test_set(config: str | Path | Config, checkpoint: str | Path | None,
     config.merge_from_dict(dict(options or {}))
     apply_variables(config)
     model = Predictor(config, checkpoint, device).model
-    loader = Runner.build_dataloader(config.test_dataloader)
+    return model, open_loader(model, config.test_dataloader)
+
+
+def open_loader(model: DCPCLIP, dataloader: Mapping) -> DataLoader:
+    """Build a test loader and give its words to a model.
+
+    Args:
+        model: Gets the words.
+        dataloader: As ``test_dataloader`` in a config.
+    """
+    loader = Runner.build_dataloader(deepcopy(dataloader))
     model.set_vocabulary(dataset_vocabulary(loader.dataset))
-    return model, loader
+    return loader

@@ -3,11 +3,15 @@
     dcpclip benchmark --classes 20 847 100000 --selected 24 --json out.json
     dcpclip benchmark --efficiency
     dcpclip benchmark --pipeline --count 64 --workers 2
+    dcpclip benchmark --read-outs kk_gauss self_calibrated --size 336
+    dcpclip benchmark --launches --classes 150 --selected 24
 
 Weights, image and words are random: they do not change what is computed. All cases are
-timed in turn in one process, training steps after the others. With --efficiency the
-columns of the paper's Table II are printed instead, with --pipeline pictures a second
-from JPEG to label PNG on disk beside those of the bare network.
+timed in turn in one process, training steps after the others. In place of that
+--efficiency prints the columns of the paper's Table II, --pipeline pictures a second
+from JPEG to label PNG on disk beside those of the bare network, --read-outs what the
+encoder alone takes with each of them, and --launches how many kernels a prediction
+launches on a GPU and how often it waits for it, counted on a simulated one.
 """
 
 import argparse
@@ -72,6 +76,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='processes that read pictures (default: 2)')
     parser.add_argument('--batch-size', type=positive, default=8,
                         help='of the pipeline (default: 8)')
+    parser.add_argument('--launches', action='store_true',
+                        help='count kernels and waits on a simulated GPU instead')
+    parser.add_argument('--read-outs', nargs='+', metavar='NAME',
+                        help='measure the encoder with these read-outs instead')
     add_json(parser)
     parser.add_argument('--plot', type=Path, metavar='FILE',
                         help='draw the ratios there')
@@ -101,8 +109,8 @@ def run(args: argparse.Namespace) -> int:
         machine=describe_machine(args.device),
         precision='fp32' if args.amp == 'none' else args.amp, size=args.size,
         compiled=args.compile, repeats=args.repeats, notes=NOTES)
-    head |= (_efficiency(args) if args.efficiency else
-             _pipeline(args) if args.pipeline else _rows(args))
+    kind = next((kind for kind in INSTEAD if getattr(args, kind)), None)
+    head |= INSTEAD[kind](args) if kind else _rows(args)
     _print(head)
     if args.json:
         write_json(args.json, head)
@@ -126,24 +134,20 @@ def _check(args: argparse.Namespace) -> None:
         args.refuse(f'--device {args.device}: must be cpu, cuda or cuda:N')
     if kind == 'cpu' and args.amp == 'fp16':
         args.refuse('--amp fp16 needs --device cuda; use bf16 on the CPU')
-    if args.efficiency and args.pipeline:
-        args.refuse('--efficiency and --pipeline print different things: give one')
-    for name in ('efficiency', 'pipeline'):
-        if not getattr(args, name):
-            continue
-        if set(args.selected) == {'auto'}:
-            args.refuse(f'--{name} needs a number in --selected')
+    asked = [kind for kind in INSTEAD if getattr(args, kind)]
+    if len(asked) > 1:
+        args.refuse(f'{" and ".join(map(_flag, asked))} are different measurements; '
+                    'choose one')
+    for kind in asked:
+        if kind != 'read_outs' and set(args.selected) == {'auto'}:
+            args.refuse(f'{_flag(kind)} needs a number in --selected')
         if args.plot:
-            args.refuse(f'--plot draws the ratios, which --{name} does not measure')
+            args.refuse(f'--plot draws the ratios, which {_flag(kind)} does not '
+                        'measure')
     for path in filter(None, (args.json, args.plot)):
         if path.is_dir():
             args.refuse(f'{path} is a folder; name a file')
         path.parent.mkdir(parents=True, exist_ok=True)
-    if kind == 'cuda':
-        import torch
-        if not torch.cuda.is_available():
-            args.refuse(f'--device {args.device}: torch finds no CUDA device here; use '
-                        '--device cpu')
 
 
 def _conditions(args: argparse.Namespace) -> 'Conditions':
@@ -174,7 +178,7 @@ def _efficiency(args: argparse.Namespace) -> dict:
     from ..evaluation.cost.efficiency_row import PAPER, efficiency_row
     paths = [args.config] if args.config else [
         config_path(name) for name in EFFICIENCY_CONFIGS]
-    number = next(n for n in args.selected if n != 'auto')
+    number = _number_of(args)
     rows = [efficiency_row(path.stem, load_config(path, args.cfg_options),
                            _conditions(args), number) for path in paths]
     return dict(efficiency=rows, paper=PAPER)
@@ -191,20 +195,53 @@ def _pipeline(args: argparse.Namespace) -> dict:
         load_config(path, args.cfg_options), PipelineConditions(
             pictures=args.pictures, count=args.count,
             picture_size=tuple(args.picture_size), classes=min(args.classes),
-            selected=next(n for n in args.selected if n != 'auto'), options=options,
+            selected=_number_of(args), options=options,
             device=args.device, repeats=args.repeats)))
+
+
+def _read_outs(args: argparse.Namespace) -> dict:
+    """Measure the encoder with several read-outs."""
+    from ..evaluation import cost
+    path = args.config or config_path(DEFAULT_CONFIG)
+    config = load_config(path, args.cfg_options)
+    return dict(config=path.name, read_outs=cost.read_out_rows(
+        config, args.read_outs, _conditions(args)))
+
+
+def _launches(args: argparse.Namespace) -> dict:
+    """Count what predictions launch."""
+    from ..evaluation import cost
+    path = args.config or config_path(DEFAULT_CONFIG)
+    config = load_config(path, args.cfg_options)
+    return dict(config=path.name, launches=cost.launch_rows(
+        cost.random_model(config, 'cpu'), min(args.classes), _number_of(args),
+        args.size))
+
+
+def _number_of(args: argparse.Namespace) -> int:
+    """The first number of --selected."""
+    return next(n for n in args.selected if n != 'auto')
+
+
+# What is measured in place of the rows, by flag.
+INSTEAD = dict(efficiency=_efficiency, pipeline=_pipeline, read_outs=_read_outs,
+               launches=_launches)
+
+
+def _flag(kind: str) -> str:
+    return f'--{kind.replace("_", "-")}'
 
 
 def _print(head: dict) -> None:
     """Print the table, and why a row is missing."""
     from rich.console import Console
 
-    from .cost_tables import efficiency_table, pipeline_table, rows_table
+    from . import cost_tables
     console = Console()
     if not console.is_terminal:
         console.width = WIDTH
-    table = (efficiency_table if 'efficiency' in head else
-             pipeline_table if 'pipeline' in head else rows_table)
+    kind = next((kind for kind in INSTEAD if kind in head), 'rows')
+    table = getattr(cost_tables, f'{kind}_table')
     console.print(table(head))
     for row in head.get('rows', ()):
         if 'not_run' in row:

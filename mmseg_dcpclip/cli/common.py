@@ -282,7 +282,9 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]],
     """Print a table of text."""
     from rich.console import Console
     from rich.table import Table
-    table = Table(*header, title=title)
+    table = Table(title=title)
+    for name in header:
+        table.add_column(name, overflow='fold')  # nothing is cut
     for row in rows:
         table.add_row(*row)
     Console().print(table)

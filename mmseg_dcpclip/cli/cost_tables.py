@@ -75,6 +75,40 @@ def pipeline_table(head: Mapping) -> 'Table':
     return table
 
 
+def read_outs_table(head: Mapping) -> 'Table':
+    """The encoder by read-out.
+
+    Args:
+        head: What is written as JSON.
+    """
+    from rich.table import Table
+    table = Table('read-out', 'x plain', 'seconds', 'q1 - q3', 'x multiply-adds',
+                  title=f'{head["config"]}, its encoder on {_where(head)}, '
+                  f'{head["size"]} pixels')
+    for row in head['read_outs']:
+        time = row['seconds']
+        table.add_row(row['read_out'], _number(row['time_ratio'], 3),
+                      _number(time['median'], 4),
+                      f'{time["q1"]:.3f} - {time["q3"]:.3f}', _number(
+                          row['gflops_ratio'], 3))
+    return table
+
+
+def launches_table(head: Mapping) -> 'Table':
+    """What predictions launch.
+
+    Args:
+        head: What is written as JSON.
+    """
+    from rich.table import Table
+    table = Table('', 'kernels of the encoder', 'all others', 'waits of the host',
+                  title=f'{head["config"]} on a simulated GPU, {head["size"]} pixels')
+    for row in head['launches']:
+        table.add_row(row['case'], str(row['encoder']), str(row['beyond']),
+                      str(row['synchronisations']))
+    return table
+
+
 def _cells(row: Mapping) -> list[str]:
     """One row as text."""
     star = '*' if row.get('selection') == 'auto' else ''

@@ -3,31 +3,34 @@
     dcpclip measure selection configs/dcpclip_mini_frozen.py none
     dcpclip measure tags CONFIG CHECKPOINT --top-k 1 3 5
     dcpclip measure errors CONFIG CHECKPOINT --pictures 200
+    dcpclip measure changes CONFIG CHECKPOINT --change model.selection.form=purify
 
 The model, or CLIP alone, runs once per picture.
 """
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 from ..files import check_file
 from .common import (
+    KeyValue,
     add_cfg_options,
     add_checkpoint,
     add_config,
     add_device,
     add_json,
     add_subcommand,
-    checkpoint_of,
-    load_config,
     positive,
     print_table,
 )
+from .test_sets import Measured, add_test_sets, measure_sets
 
 SELECTION = """Measure the dynamic category selection.
 
-For every threshold and both forms: recall of the categories that are in the picture
-(mean over pictures) and how many are selected. CLIP runs once per picture."""
+For every form, and every threshold where it has one: recall of the categories that are
+in the picture (mean over pictures) and how many are selected. CLIP runs once per
+picture."""
 ERRORS = """Measure where a model loses mIoU: selection, names or masks.
 
 Each row repairs one thing with the help of the ground truth and leaves the rest as the
@@ -45,6 +48,12 @@ For every k: how many of the regions that were given to an unseen category are r
 how many of these were right before and are right after, and mIoU by the GT-present
 rule. A region is right if most of its labelled pixels are of its category."""
 
+CHANGES = """Measure what changes of the config do to mIoU.
+
+A row for the config as it is, and one for every --change. mIoU by the GT-present rule,
+means over the sets of --first-seeds; in brackets the least gain over the first row that
+any of the sets has."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands and their arguments."""
@@ -55,11 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                             'and names cost', ERRORS, _errors)
     tags = add_subcommand(commands, parser, 'tags', 'what tag validation changes, by '
                           'k', TAGS, _tags)
-    for command in (selection, errors, tags):
+    changes = add_subcommand(commands, parser, 'changes', 'what changes of the config '
+                             'do to mIoU', CHANGES, _changes)
+    for command in (selection, errors, tags, changes):
         add_config(command)
         add_checkpoint(command)
+        add_test_sets(command)
         command.add_argument('--pictures', type=positive, metavar='N',
-                             help='no more than these')
+                             help='no more than these of a set')
         add_json(command)
         add_device(command)
         add_cfg_options(command)
@@ -68,10 +80,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                            help='thresholds of the image score')
     tags.add_argument('--top-k', type=positive, nargs='+',
                       default=[1, 2, 3, 5, 10, 20], help='values of k')
+    changes.add_argument('--change', nargs='+', action=_Changes, default={},
+                         metavar='KEY=VALUE', help='a row with these changes of the '
+                         'config; may be given again')
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the subcommand says."""
+    if args.json is not None:
+        check_file(args.json)
     return args.action(args)
 
 
@@ -85,59 +102,98 @@ def _probability(text: str) -> float:
     return value
 
 
-def _open(args: argparse.Namespace) -> tuple[Any, Any, Any]:
-    """The config, its model and its test set."""
-    if args.json is not None:
-        check_file(args.json)
-    config = load_config(args.config, args.cfg_options)
-    from ..apis.test_set import open_test_set
-    return config, *open_test_set(config, checkpoint_of(args.checkpoint), args.device)
+class _Changes(KeyValue):
+    """Several times KEY=VALUE ...; kept by what was written."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
+                 values: Any, option_string: str | None = None) -> None:
+        own = argparse.Namespace()
+        super().__call__(parser, own, values, option_string)
+        change = {' '.join(values): getattr(own, self.dest)}
+        setattr(namespace, self.dest, {**getattr(namespace, self.dest), **change})
 
 
 def _selection(args: argparse.Namespace) -> int:
     from ..evaluation.diagnostics import selection_rows
-    _, model, loader = _open(args)
-    rows = selection_rows(model, loader, args.theta, args.pictures)
-    print_table(('theta', 'form', 'recall', 'selected'), [
-        (f'{row["theta"]:g}', row['form'], f'{row["recall"]:.3f}',
-         f'{row["selected"]:.1f}') for row in rows], _title(rows, model))
-    return _keep(rows, args)
+
+    def show(measured: Measured, rows: list[dict]) -> None:
+        print_table(('form', 'theta', 'recall', 'selected'), [
+            (row['form'], '' if row['theta'] is None else f'{row["theta"]:g}',
+             f'{row["recall"]:.3f}', f'{row["selected"]:.1f}') for row in rows],
+            measured.title(rows))
+
+    return _joined(args, lambda model, loader, seen: selection_rows(
+        model, loader, args.theta, args.pictures), show)
 
 
 def _errors(args: argparse.Namespace) -> int:
-    from ..evaluation.diagnostics import error_rows, seen_by
-    config, model, loader = _open(args)
-    seen = seen_by(config.test_evaluator, model.vocabulary.names)
-    rows = error_rows(model, loader, seen, args.pictures)
-    scores = [key for key in rows[0] if key.endswith('mIoU')]
-    print_table(('repaired', *scores), [
-        (row['repaired'], *(f'{row[key]:.2f}' for key in scores)) for row in rows],
-        _title(rows, model))
-    return _keep(rows, args)
+    from ..evaluation.diagnostics import error_rows
+
+    def show(measured: Measured, rows: list[dict]) -> None:
+        scores = [key for key in rows[0] if key.endswith('mIoU')]
+        print_table(('repaired', *scores), [
+            (row['repaired'], *(f'{row[key]:.2f}' for key in scores)) for row in rows],
+            measured.title(rows))
+
+    return _joined(args, lambda model, loader, seen: error_rows(
+        model, loader, seen, args.pictures), show)
 
 
 def _tags(args: argparse.Namespace) -> int:
     from ..evaluation.diagnostics import tag_rows
-    _, model, loader = _open(args)
-    rows = tag_rows(model, loader, args.top_k, args.pictures)
-    counts = ('renamed', 'right_before', 'right_after')
-    lines = []
-    for row in rows:
-        off = row['top_k'] is None
-        lines.append(('off' if off else str(row['top_k']),
-                      *('' if off else str(row[name]) for name in counts),
-                      f'{row["mIoU"]:.2f}', f'{row["unseen_mIoU"]:.2f}'))
-    print_table(
-        ('k', 'renamed', 'right before', 'right after', 'mIoU', 'unseen mIoU'), lines,
-        f'{_title(rows, model)}, {rows[0]["regions"]} regions of unseen categories')
-    return _keep(rows, args)
+
+    def show(measured: Measured, rows: list[dict]) -> None:
+        counts = ('renamed', 'right_before', 'right_after')
+        lines = []
+        for row in rows:
+            off = row['top_k'] is None
+            lines.append(('off' if off else str(row['top_k']),
+                          *('' if off else str(row[name]) for name in counts),
+                          f'{row["mIoU"]:.2f}', f'{row["unseen_mIoU"]:.2f}'))
+        print_table(
+            ('k', 'renamed', 'right before', 'right after', 'mIoU', 'unseen mIoU'),
+            lines, f'{measured.title(rows)}, {rows[0]["regions"]} regions of unseen '
+            'categories')
+
+    return _joined(args, lambda model, loader, seen: tag_rows(
+        model, loader, args.top_k, args.pictures), show)
 
 
-def _title(rows: list[dict], model: Any) -> str:
-    return f'{rows[0]["pictures"]} pictures, {len(model.vocabulary)} categories'
+def _joined(args: argparse.Namespace, measure: Callable[..., list[dict]],
+            show: Callable[[Measured, list[dict]], None]) -> int:
+    """Measure, and show one table for each benchmark."""
+    from ..evaluation.diagnostics import join_rows
+    tables = {}
+    for measured in measure_sets(args, measure):
+        tables[measured.name] = rows = join_rows(measured.sets)
+        show(measured, rows)
+    return _keep(tables if args.benchmarks else rows, args)
 
 
-def _keep(rows: list[dict], args: argparse.Namespace) -> int:
+def _changes(args: argparse.Namespace) -> int:
+    from ..evaluation.diagnostics import score_row
+    first: list[Measured] = []
+    lines, kept = [], []
+    for name, change in {'as it is': {}, **args.change}.items():
+        found = measure_sets(args, lambda model, loader, seen: [
+            score_row(model, loader, seen, args.pictures)], change)
+        first = first or found
+        scores = [[rows[0]['mIoU'] for rows in own.sets] for own in found]
+        cells = []
+        for own, base in zip(scores, first):
+            least = min(a - b[0]['mIoU'] for a, b in zip(own, base.sets))
+            cells.append(f'{sum(own) / len(own):.2f}' + (
+                f' ({least:+.2f})' if change else ''))
+        lines.append((name, *cells))
+        kept.append(dict(change=name, **{
+            own.name or 'mIoU': rows for own, rows in zip(found, scores)}))
+    pictures = [sum(rows[0]['pictures'] for rows in own.sets) for own in first]
+    print_table(('change', *(own.name or 'mIoU' for own in first)), lines,
+                f'mIoU, {", ".join(map(str, pictures))} pictures')
+    return _keep(kept, args)
+
+
+def _keep(rows: Any, args: argparse.Namespace) -> int:
     """Write the rows if a file was named."""
     if args.json is not None:
         from ..files import write_json

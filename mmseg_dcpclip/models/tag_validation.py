@@ -13,6 +13,7 @@ from .regions import region_features
 
 # Features of regions, float [K, D], from a map and the K ids of its categories.
 RegionEncoder = Callable[[Tensor, Tensor], Tensor]
+CANDIDATES = ('all', 'map', 'larger')
 
 
 def validate_tags(seg_map: Tensor, feats: Tensor, text: Tensor, seen: Tensor, *,
@@ -35,7 +36,7 @@ def validate_tags(seg_map: Tensor, feats: Tensor, text: Tensor, seen: Tensor, *,
         ignore_index: An id in the map that stays and that no region becomes: of no
             category, or a category that stands for none.
         candidates: What a region may become: one of ``'all'`` categories (the paper),
-            or of those in the ``'map'``.
+            of those in the ``'map'``, or of those whose region there is ``'larger'``.
         encode: Makes features of regions, such as ``CLIPVisionBackbone.region_cls`` of
             a picture. None: the mean of ``feats``, see ``region_features``.
 
@@ -47,10 +48,12 @@ def validate_tags(seg_map: Tensor, feats: Tensor, text: Tensor, seen: Tensor, *,
             embedding.
     """
     check_settings(top_k, candidates)
-    present = categories_of(seg_map, len(text), ignore_index)
-    unseen = present[~seen.cpu()[present]]
+    present, sizes = categories_of(seg_map, len(text), ignore_index)
+    judged = ~seen.cpu()[present]
+    unseen, own_sizes = present[judged], sizes[judged]
     if not len(unseen):
         return seg_map.clone()
+    not_larger = (sizes <= own_sizes[:, None]) & (present != unseen[:, None])
     present, unseen = present.to(seg_map.device), unseen.to(seg_map.device)
     pooled = (region_features(seg_map, feats, unseen) if encode is None
               else encode(seg_map, unseen))
@@ -61,8 +64,13 @@ def validate_tags(seg_map: Tensor, feats: Tensor, text: Tensor, seen: Tensor, *,
     if ignore_index is not None and 0 <= ignore_index < len(text):
         scores[:, ignore_index] = -torch.inf
     rank = (scores > own).sum(1)  # 0 is the most similar
-    best = (scores.argmax(1) if candidates == 'all'
-            else present[scores[:, present].argmax(1)])
+    if candidates == 'all':
+        best = scores.argmax(1)
+    else:
+        among = scores[:, present]
+        if candidates == 'larger':  # or the region's own
+            among = among.masked_fill(not_larger.to(among.device), -torch.inf)
+        best = present[among.argmax(1)]
     # Eq. 17, by region; what is seen or ignored is not among them
     renamed = torch.where(rank < top_k, unseen, best)
     names = torch.arange(len(text), device=seg_map.device).scatter(0, unseen, renamed)
@@ -71,7 +79,7 @@ def validate_tags(seg_map: Tensor, feats: Tensor, text: Tensor, seen: Tensor, *,
 
 
 def categories_of(seg_map: Tensor, num_categories: int, ignore_index: int | None
-                  ) -> Tensor:
+                  ) -> tuple[Tensor, Tensor]:
     """The categories that occur in a map; the host waits for the device once.
 
     Args:
@@ -80,7 +88,7 @@ def categories_of(seg_map: Tensor, num_categories: int, ignore_index: int | None
         ignore_index: An id that does not count.
 
     Returns:
-        Tensor: Ascending ids, int64 [K] on the CPU.
+        tuple: Ascending ids, int64 [K], and their pixels, int [K], on the CPU.
 
     Raises:
         ValueError: An id that is neither a category nor ``ignore_index``.
@@ -98,7 +106,8 @@ def categories_of(seg_map: Tensor, num_categories: int, ignore_index: int | None
         wrong = flat[counted & (place == num_categories)].unique().tolist()
         raise ValueError(f'the map holds the ids {wrong[:5]}, but there are only '
                          f'{num_categories} categories')
-    return found[:-1].nonzero().squeeze(1)
+    ids = found[:-1].nonzero().squeeze(1)
+    return ids, found[ids]
 
 
 def check_settings(top_k: int, candidates: str) -> None:
@@ -109,8 +118,9 @@ def check_settings(top_k: int, candidates: str) -> None:
     """
     if top_k < 1:
         raise ValueError(f'top_k must be at least 1, got {top_k}')
-    if candidates not in ('all', 'map'):
-        raise ValueError(f"candidates must be 'all' or 'map', got {candidates!r}")
+    if candidates not in CANDIDATES:
+        raise ValueError(f'candidates must be one of {", ".join(CANDIDATES)}, got '
+                         f'{candidates!r}')
 
 
 @lru_cache(maxsize=8)
@@ -139,7 +149,7 @@ class TagValidation:
             ``'cls'``, CLIP's [CLS] that attends to the region's patches only, for which
             the picture goes through the encoder once more.
         candidates: What a region may become: one of ``'all'`` categories (the paper),
-            or of those in the ``'map'``.
+            of those in the ``'map'``, or of those whose region there is ``'larger'``.
 
     Attributes:
         seen: The training vocabulary, or None where nothing was seen.

@@ -160,3 +160,25 @@ def test_no_cuda_row_without_cuda(capsys, monkeypatch):
 def test_too_many_categories_to_train_on(capsys):
     assert benchmark('--train-categories', 9999, '--classes', 5) == 1
     assert 'error: --train-categories 9999: the config' in capsys.readouterr().err
+
+
+def test_read_outs(tmp_path, capsys):
+    out = tmp_path / 'out.json'
+    assert benchmark('--read-outs', 'kk_gauss', 'value', '--json', out) == 0
+    rows = json.loads(out.read_text())['read_outs']
+    assert [row['read_out'] for row in rows] == ['plain', 'kk_gauss', 'value']
+    plain, kk_gauss, value = rows
+    assert plain['time_ratio'] == plain['gflops_ratio'] == 1
+    assert plain['gflops'] * 1e9 == pytest.approx(mini_vit_multiply_adds(), rel=1e-9)
+    assert value['gflops'] < kk_gauss['gflops'] < plain['gflops']
+    assert all(row['time_ratio'] > 0 for row in rows)
+    assert 'x plain' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('args, message', [
+    (('--efficiency', ), 'choose one'),
+    (('--plot', 'out.png'), '--read-outs does not')])
+def test_read_outs_stand_alone(args, message, capsys):
+    with pytest.raises(SystemExit):
+        benchmark('--read-outs', 'value', *args)
+    assert message in ' '.join(capsys.readouterr().err.split())

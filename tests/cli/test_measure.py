@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from mmseg_dcpclip import Predictor
 from mmseg_dcpclip.cli import main
 from mmseg_dcpclip.evaluation import OVIoUMetric
-from mmseg_dcpclip.models import TagValidation
+from mmseg_dcpclip.models import DynamicCategorySelection, TagValidation
 from mmseg_dcpclip.shipped import config_path
 
 CONFIG = config_path('dcpclip_mini_frozen')
@@ -69,13 +69,17 @@ def test_selection_equals_the_model_s_own(tmp_path, frozen, capsys):
         selected = set(sample.selected_categories)
         recalls.append(len(selected & present) / len(present))
         counts.append(len(selected))
-    paper, union, *everything = rows
+    paper, union, *everything, votes, candidates, purify = rows
     assert paper['theta'] == 0.05 and paper['form'] == 'paper'
     assert paper['recall'] == pytest.approx(sum(recalls) / PICTURES)
     assert paper['selected'] == pytest.approx(sum(counts) / PICTURES)
     assert union['recall'] >= paper['recall'] and union['selected'] >= paper['selected']
     for row in everything:
         assert row['recall'] == 1 and row['selected'] == 847
+    assert votes['form'] == 'votes' and votes['selected'] == 32
+    assert purify['form'] == 'purify' and purify['theta'] is None
+    assert purify['selected'] < candidates['selected'] <= union['selected']
+    assert purify['recall'] <= candidates['recall'] <= union['recall']
     assert '6 pictures, 847 categories' in capsys.readouterr().out
 
 
@@ -124,6 +128,46 @@ def test_errors_equal_the_metric(tmp_path, frozen):
     assert all(predicted['mIoU'] < row['mIoU'] <= 100 for row in repaired)
 
 
+def test_changes_equal_the_metric(tmp_path, frozen, capsys):
+    model, dataset, pictures = frozen
+    own, changed = measure('changes', tmp_path, '--change', 'model.selection.theta=0',
+                           'model.tag_validation=None', '--cfg-options',
+                           'model.selection.form=union')
+    assert own['change'] == 'as it is'
+    assert changed['change'] == 'model.selection.theta=0 model.tag_validation=None'
+    selection = model.selection
+    for row, theta, validation in ((own, 0.05, TagValidation('mini-seen')),
+                                   (changed, 0, None)):
+        model.selection = DynamicCategorySelection(theta, 'union')
+        samples = validated(model, pictures, validation)
+        assert row['mIoU'] == [pytest.approx(scores_of(dataset, samples)['mIoU'],
+                                             abs=0.01)]  # two digits
+    model.selection = selection
+    assert own['mIoU'] != changed['mIoU']
+    assert '(' in capsys.readouterr().out
+
+
+def test_benchmarks_and_sets_of_pictures(tmp_path):
+    where = ('--benchmarks', 'mini-20', 'mini-59', '--first-seeds', 7)
+    sets = [measure('changes', tmp_path, *where, *more)[0] for more in ((), (9, ))]
+    assert {name: len(sets[1][name]) for name in ('mini-20', 'mini-59')} == {
+        'mini-20': 2, 'mini-59': 2}
+    assert sets[1]['mini-20'][0] == sets[0]['mini-20'][0] != sets[1]['mini-20'][1]
+    joined = measure('selection', tmp_path, *where, 9, '--theta', 0.5)
+    one = measure('selection', tmp_path, *where, '--theta', 0.5)
+    other = measure('selection', tmp_path, '--benchmarks', 'mini-20', '--first-seeds',
+                    9, '--theta', 0.5)
+    row, *parts = (rows['mini-20'][0] for rows in (joined, one, other))
+    assert row['pictures'] == 2 * PICTURES
+    assert row['recall'] == pytest.approx(sum(part['recall'] for part in parts) / 2)
+
+
+def test_only_drawn_pictures_have_seeds(capsys):
+    assert main(['measure', 'changes', str(CONFIG), 'none', '--first-seeds', '0',
+                 '--cfg-options', 'test_dataloader.dataset.type=ADE20K']) == 1
+    assert 'only the pictures of the small world' in capsys.readouterr().err
+
+
 def test_without_tag_validation_it_says_so(capsys):
     assert main(['measure', 'tags', str(CONFIG), 'none']) == 1
     error = capsys.readouterr().err
@@ -136,6 +180,8 @@ def test_without_tag_validation_it_says_so(capsys):
     (('selection', '--theta', 'much'), "'much' is not a number from 0 to 1"),
     (('tags', '--top-k', '0'), "'0' is not a whole number"),
     (('errors', '--pictures', '0'), "'0' is not a whole number"),
+    (('tags', '--first-seeds', 'x'), "'x' is not a whole number"),
+    (('changes', '--change', 'theta'), 'expected KEY=VALUE'),
     (('nothing', ), 'invalid choice')])
 def test_bad_arguments(args, message, capsys):
     with pytest.raises(SystemExit) as caught:

@@ -149,7 +149,7 @@ def test_whole_mode_equals_all_categories(theta):
         assert sample.selected_categories == [0, 1, 2, 3, 4]
 
 
-def plain_slide(model, image, crop, stride, size):
+def plain_slide(model, image, crop, stride, size, share_words=True):
     """The five-crop protocol, one crop after the other: what any selected, in all."""
     num = len(model.vocabulary)
     height, width = image.shape[-2:]
@@ -157,12 +157,11 @@ def plain_slide(model, image, crop, stride, size):
     views = [image[:, t:b, x:r] for t, x, b, r in boxes]
     views.append(F.interpolate(image[None], crop, mode='bilinear')[0])
     text = model.text_embeddings()
-    selected = torch.zeros(1, num, dtype=torch.bool)
-    for view in views:
-        selected |= model.select(model.extract_feat(view[None]), text)
-    pairs = Pairs.from_mask(selected)
+    own = [model.select(model.extract_feat(view[None]), text) for view in views]
+    selected = torch.cat(own).any(0, keepdim=True)
 
-    def probability(view):
+    def probability(view, words):
+        pairs = Pairs.from_mask(selected if share_words else words)
         logits = model.decode(model.extract_feat(view[None]), text, pairs)
         full = torch.zeros(num, *crop)
         full[pairs.category] = F.interpolate(
@@ -170,26 +169,29 @@ def plain_slide(model, image, crop, stride, size):
         return full
 
     total, count = torch.zeros(num, height, width), torch.zeros(height, width)
-    for view, (top, left, bottom, right) in zip(views, boxes):
-        total[:, top:bottom, left:right] += probability(view)
+    for view, words, (top, left, bottom, right) in zip(views, own, boxes):
+        total[:, top:bottom, left:right] += probability(view, words)
         count[top:bottom, left:right] += 1
-    whole = F.interpolate(probability(views[-1])[None], (height, width),
+    whole = F.interpolate(probability(views[-1], own[-1])[None], (height, width),
                           mode='bilinear')[0]
     merged = (total / count + whole) / 2
     return (F.interpolate(merged[None], size, mode='bilinear')[0],
-            pairs.category.tolist())
+            selected[0].nonzero()[:, 0].tolist())
 
 
 @torch.no_grad()
-def test_slide_mode_equals_one_view_after_the_other():
-    test_cfg = dict(mode='slide', crop_size=(24, 24), stride=(16, 16))
+@pytest.mark.parametrize('share_words', [True, False])
+def test_slide_mode_equals_one_view_after_the_other(share_words):
+    test_cfg = dict(mode='slide', crop_size=(24, 24), stride=(16, 16),
+                    share_words=share_words)
     model = toy_model(test_cfg=test_cfg | dict(return_logits=True)).eval()
     data = prepared(model, [(40, 40), (40, 40)])
     for sample in data['data_samples']:
         sample.set_metainfo(dict(ori_shape=(33, 50)))
     results = model.predict(**data)
     for image, sample in zip(data['inputs'], results, strict=True):
-        expected, chosen = plain_slide(model, image, (24, 24), (16, 16), (33, 50))
+        expected, chosen = plain_slide(model, image, (24, 24), (16, 16), (33, 50),
+                                       share_words)
         assert sample.selected_categories == chosen
         torch.testing.assert_close(sample.seg_logits.data, expected[chosen],
                                    atol=1e-5, rtol=1e-4)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from toys import toy_model
+from toys import assert_all_gradients, toy_model, toy_samples
 
-from mmseg_dcpclip.models import DynamicCategorySelection
+from mmseg_dcpclip.models import CLIPFeatures, DynamicCategorySelection, TextEmbeddings
 from mmseg_dcpclip.models.selection import select_by_votes, select_pure
 
 
@@ -96,6 +96,66 @@ def test_votes_with_few_words():
     assert select_by_votes(patch, text, num_kept=1).sum(1).tolist() == [1, 1]
     one = select_pure(patch, text[:1], torch.rand(2, 5, 5), (1, 5))
     assert one.all()
+
+
+FORMS = ['paper', 'union', 'purify', 'votes']
+
+
+def toy_view(seed: int = 0, batch: int = 2, words: int = 30):
+    """Features of images whose patches lie near words, and the words."""
+    generator = torch.Generator().manual_seed(seed)
+    text = torch.randn(words, 16, generator=generator)
+    own = torch.randint(0, min(8, words), (batch, 20), generator=generator)
+    patch = text[own] + 0.8 * torch.randn(batch, 20, 16, generator=generator)
+    features = CLIPFeatures(
+        cls=patch.mean(1), patch=patch, grid=(4, 5), shallow=(), attention=None,
+        mean_attention=torch.rand(batch, 20, 20, generator=generator) + 0.01)
+    return features, TextEmbeddings(text[:, None], text)
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_autocast_selects_the_same(form):
+    """Words are compared in float32: products of half precision would turn near ones.
+    """
+    features, text = toy_view()
+    selection = DynamicCategorySelection(form=form, num_kept=6)
+    expected = selection(features, text, 30.0)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert torch.equal(selection(features, text, 30.0), expected)
+    assert 0 < expected.sum() < expected.numel()
+
+
+@pytest.mark.parametrize('form', ['purify', 'votes'])
+def test_hundred_thousand_words_within_a_budget(form):
+    """In parts as all at once, and never with all scores in memory."""
+    features, text = toy_view(batch=1, words=100_000)
+    text.first_equal()  # kept from then on
+    options = dict(form=form, num_kept=6)
+    with torch.profiler.profile(profile_memory=True) as profile:
+        selected = DynamicCategorySelection(max_scores=2**16, **options)(
+            features, text, 30.0)
+    largest = max(event.cpu_memory_usage for event in profile.events())
+    assert 0 < largest < 100_000 * 20 * 4 / 4
+    whole = DynamicCategorySelection(max_scores=2**24, **options)(features, text, 30.0)
+    assert torch.equal(selected, whole)
+
+
+@pytest.mark.parametrize('precision', ['fp32', 'bf16'])
+@pytest.mark.parametrize('form', ['purify', 'votes'])
+def test_each_form_trains_and_tests(form, precision):
+    model = toy_model(selection=dict(form=form, num_kept=2))
+    data = model.data_preprocessor(toy_samples([(32, 32)] * 2), True)
+    with torch.autocast('cpu', torch.bfloat16, enabled=precision == 'bf16'):
+        loss = model(**data, mode='loss')['decode.loss_bce']
+    loss.backward()
+    assert_all_gradients(model)
+    model.eval()
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16,
+                                         enabled=precision == 'bf16'):
+        for sample in model.predict(**data):
+            found = set(sample.pred_sem_seg.data.unique().tolist())
+            assert found <= set(sample.selected_categories)
+            assert form != 'votes' or len(sample.selected_categories) == 2
 
 
 @pytest.mark.parametrize('options, message', [

@@ -9,8 +9,9 @@ from mmseg_dcpclip.models import TagValidation, validate_tags
 from mmseg_dcpclip.models.tag_validation import region_features
 
 
-def plain_validation(seg_map, feats, text, seen, top_k):
+def plain_validation(seg_map, feats, text, seen, top_k, candidates):
     """Eq. 17 with loops; every pixel carries the feature of its cell."""
+    size = {c: (seg_map == c).sum() for c in range(len(text))}
     rows, columns = feats.shape[1:]
     height, width = seg_map.shape
     result = seg_map.copy()
@@ -22,20 +23,23 @@ def plain_validation(seg_map, feats, text, seen, top_k):
             total += feats[:, y * rows // height, x * columns // width]
         scores = [total @ t / np.linalg.norm(total) / np.linalg.norm(t) for t in text]
         order = np.argsort(scores)[::-1]
+        allowed = [c for c in order if candidates == 'all' or c == category or (
+            size[c] > 0 if candidates == 'map' else size[c] > size[category])]
         if category not in order[:top_k]:
-            result[seg_map == category] = order[0]
+            result[seg_map == category] = allowed[0]
     return result
 
 
+@pytest.mark.parametrize('candidates', ['all', 'map', 'larger'])
 @pytest.mark.parametrize('top_k', [1, 2, 5])
-def test_equals_the_plain_formula(top_k):
+def test_equals_the_plain_formula(top_k, candidates):
     rng = np.random.default_rng(1)
     seg_map = rng.integers(0, 9, (6, 7)).repeat(3, 0).repeat(2, 1)
     feats, text = rng.normal(size=(5, 4, 3)), rng.normal(size=(9, 5))
     seen = np.arange(9) % 3 == 0
-    expected = plain_validation(seg_map, feats, text, seen, top_k)
+    expected = plain_validation(seg_map, feats, text, seen, top_k, candidates)
     result = validate_tags(*map(torch.tensor, (seg_map, feats, text, seen)),
-                           top_k=top_k)
+                           top_k=top_k, candidates=candidates)
     assert result.dtype == torch.int64
     assert np.array_equal(result.numpy(), expected)
     assert (expected != seg_map).any()

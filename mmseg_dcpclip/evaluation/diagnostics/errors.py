@@ -23,9 +23,7 @@ from ...models import DCPCLIP
 from ...vocabulary import match_names
 from ..ov_iou_metric import OVIoUMetric
 from ..scores import count_pixels, summarize
-from .pictures import ignore_index_of, labelled_pictures, main_value
-
-SCORES = ('mIoU', 'seen_mIoU', 'unseen_mIoU')
+from .pictures import SCORES, ignore_index_of, labelled_pictures, main_value
 
 
 def rename_regions(regions: Tensor, names: Tensor, counted: Tensor) -> Tensor:

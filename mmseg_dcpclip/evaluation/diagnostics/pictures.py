@@ -10,6 +10,8 @@ from torch.utils.data import DataLoader
 
 from ...models import DCPCLIP
 
+SCORES = ('mIoU', 'seen_mIoU', 'unseen_mIoU')
+
 
 def labelled_pictures(model: DCPCLIP, loader: DataLoader, limit: int | None = None
                       ) -> Iterator[tuple[Tensor, SegDataSample, Tensor]]:

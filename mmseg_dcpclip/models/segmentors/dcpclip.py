@@ -35,6 +35,7 @@ from .settings import PredictSettings
 from .views import (
     Images,
     Views,
+    absent_elsewhere,
     group_by_size,
     make_views,
     resize,
@@ -173,9 +174,7 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
 
     @dataset_meta.setter
     def dataset_meta(self, meta: dict) -> None:
-        # mmseg's tools assign the names of the training set, or even Cityscapes';
-        # the vocabulary decides, see set_vocabulary.
-        pass
+        """Nothing: mmseg's tools assign names of their own, the vocabulary decides."""
 
     def text_embeddings(self, words: Vocabulary | Queries | None = None
                         ) -> TextEmbeddings:
@@ -250,8 +249,11 @@ class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
         """
         text = self.text_embeddings() if text is None else text
         features = self.extract_feat(inputs, selection)
-        pairs = shared_pairs(self.select(features, text, selection), views)
-        return self.decode(features, text, pairs), pairs, features
+        selected = self.select(features, text, selection)
+        pairs = shared_pairs(selected, views)
+        own = pairs if self.settings.share_words else Pairs.from_mask(selected)
+        logits = self.decode(features, text, own)
+        return absent_elsewhere(logits, selected, pairs), pairs, features
 
     def _forward(self, inputs: Images, data_samples: list | None = None
                  ) -> list[Tensor]:

@@ -22,6 +22,8 @@ class PredictSettings:
             window.
         global_view: Whether the whole image, resized to a window, is a view beside its
             windows (slide).
+        share_words: Whether each view decodes what any view of the picture selected;
+            otherwise its own, and the others are absent there (slide).
         return_logits: Whether predictions carry ``seg_logits``, the probabilities of
             the selected categories.
         return_features: Whether predictions carry ``patch_features``, the image's
@@ -44,6 +46,7 @@ class PredictSettings:
     crop_size: tuple[int, int] | None = None
     stride: tuple[int, int] | None = None
     global_view: bool = True
+    share_words: bool = True
     return_logits: bool = False
     return_features: bool = False
     return_scores: bool = False

@@ -3,7 +3,8 @@
 Whole mode has one view, the image. Slide mode has windows and, as CAT-Seg
 (arXiv 2303.11797) does it, the whole image at the size of a window beside them: the
 windows are averaged where they overlap, and the result half and half with the whole.
-All views of an image have the same categories: what any of them selected.
+All views of an image have the same categories: what any of them selected, decoded in
+each, or taken for absent where a view did not select it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from ..structures import Pairs
 Images = Tensor | Sequence[Tensor]
 # What each of mmcv's directions turns of [K, h, w].
 FLIPPED = dict(horizontal=(2, ), vertical=(1, ), diagonal=(1, 2))
+ABSENT = -1e4  # a logit of probability 0, in any precision
 
 
 def group_by_size(images: Images) -> Iterator[tuple[list[int], Tensor]]:
@@ -122,6 +124,24 @@ def shared_pairs(selected: Tensor, views: int) -> Pairs:
         raise RuntimeError('no category was selected: the selection must keep at least '
                            'one per image')
     return pairs
+
+
+def absent_elsewhere(logits: Tensor, selected: Tensor, shared: Pairs) -> Tensor:
+    """Logits of the words of an image in all its views, from those of each view's own.
+
+    Args:
+        logits: Of what each view selected; those of ``shared`` stay, [M, h, w].
+        selected: By view, bool [B * V, C].
+        shared: What any view of an image selected, for all its views.
+
+    Returns:
+        Tensor: Logits of ``shared``, ``ABSENT`` for words that a view did not select.
+    """
+    if len(logits) == len(shared):
+        return logits
+    maps = logits.new_full((len(shared), *logits.shape[1:]), ABSENT)
+    maps[selected[shared.image, shared.category]] = logits
+    return maps
 
 
 def merge_views(logits: Tensor, views: Views, activation: str) -> Tensor:

@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ..clip.layers import without_autocast
 from ..structures import CLIPFeatures, TextEmbeddings
 from ..tracing import fixed, recording
 from .paper import check_selection, select_categories
@@ -122,6 +123,12 @@ class DynamicCategorySelection(nn.Module):
         Raises:
             ValueError: ``'purify'`` without attention.
         """
+        with without_autocast(features.patch):  # near words are closer than bfloat16
+            return self._select(features, text, logit_scale)
+
+    def _select(self, features: CLIPFeatures, text: TextEmbeddings, logit_scale: float
+                ) -> Tensor:
+        """As ``forward``, in float32."""
         words = text.mean
         common: dict[str, Any] = dict(first=text.first_equal(),
                                       max_scores=self.max_scores)
