@@ -136,12 +136,11 @@ def test_pipeline(tmp_path, capsys):
     (('--selected', -1), "'-1' is not a whole number"),
     (('--selected', 'some'), "'some' is not a whole number"),
     (('--warmup', -1), '--warmup'),
-    (('--device', 'tpu'), 'must be cpu, cuda'),
     (('--amp', 'fp16'), 'bf16 on the CPU'),
     (('--config', 'nowhere.py'), 'nowhere.py'),
     (('--efficiency', '--selected', 'auto'), 'needs a number'),
     (('--efficiency', '--plot', 'out.png'), '--plot'),
-    (('--efficiency', '--pipeline'), 'give one'),
+    (('--efficiency', '--pipeline'), 'choose one'),
     (('--pipeline', '--selected', 'auto'), 'needs a number'),
     (('--json', configs_folder()), 'is a folder')])
 def test_bad_arguments(args, message, capsys):
@@ -150,11 +149,14 @@ def test_bad_arguments(args, message, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_no_cuda_row_without_cuda(capsys, monkeypatch):
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    with pytest.raises(SystemExit):
-        benchmark('--device', 'cuda')
-    assert 'no CUDA device' in capsys.readouterr().err
+def test_launches(tmp_path, capsys):
+    out = tmp_path / 'out.json'
+    assert benchmark('--launches', '--classes', 20, '--selected', 5, '--size', 48,
+                     '--json', out) == 0
+    rows = json.loads(out.read_text())['launches']
+    assert len(rows) == 5 and all(
+        row['encoder'] > 0 and row['beyond'] > 0 for row in rows)
+    assert 'waits of the host' in capsys.readouterr().out
 
 
 def test_too_many_categories_to_train_on(capsys):
