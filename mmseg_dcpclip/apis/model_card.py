@@ -95,7 +95,7 @@ def _rows(facts: list[tuple[str, Any]]) -> str:
 
 
 def _background(model: DCPCLIP) -> str:
-    rule = model.settings.background
+    rule = model.background
     if rule is None:
         return 'none: every pixel is of a word'
     parts = [] if rule.threshold is None else [f'best probability below '

@@ -96,7 +96,7 @@ def _settings(model: DCPCLIP) -> dict[str, Any]:
     """What may have been changed since the model was built."""
     settings: dict[str, Any] = dict(vocabulary=_entries(model.vocabulary),
                                     test_cfg=dict(model.test_cfg))
-    background = model.settings.background
+    background = model.background
     if background is not None:
         settings['test_cfg']['background'] = dict(
             words=list(background.words), threshold=background.threshold,

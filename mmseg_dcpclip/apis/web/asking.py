@@ -75,7 +75,7 @@ def label_sets() -> list[str]:
 @cache
 def label_set_digests() -> frozenset[str]:
     """Digests of all label sets: words that nobody typed."""
-    return frozenset(Vocabulary.load(name).digest for name in label_sets())
+    return frozenset(Vocabulary.load(name).words_digest for name in label_sets())
 
 
 def as_typed(vocabulary: Vocabulary) -> str:

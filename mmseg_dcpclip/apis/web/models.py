@@ -54,7 +54,7 @@ class ServedModel:
                 if settings.theta is not None:
                     model.selection.theta = settings.theta
                 model.tag_validation = validation_of(validation, settings)
-                if settings.background or words.digest not in label_set_digests():
+                if settings.background or words.words_digest not in label_set_digests():
                     model.text_bank = self._typed
                 yield
             finally:
@@ -104,7 +104,7 @@ class ServedModel:
 def defaults_of(predictor: Predictor) -> Settings:
     """The settings of a model's config; ``theta`` is None where it plays no part."""
     model = predictor.model
-    rule = model.settings.background
+    rule = model.background
     by_theta = getattr(model.selection, 'form', None) in ('paper', 'union')
     return Settings(
         theta=model.selection.theta if by_theta else None,

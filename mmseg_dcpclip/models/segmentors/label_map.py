@@ -152,14 +152,14 @@ def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
     highest = probability(best)
     seg_map = ids.decide(best_id, highest)
     owners = ids.of(categories)
-    maps = probability(torch.cat(kept)) if keep_maps else None
     shown = highest if keep_probability else None
+    kept_maps = probability(torch.cat(kept)) if keep_maps else None
     if ids.owner is None:  # in ascending order already; unique waits for the device
-        return LabelMap(seg_map, owners, maps, shown)
-    if maps is None:
+        return LabelMap(seg_map, owners, kept_maps, shown)
+    if kept_maps is None:
         return LabelMap(seg_map, owners.unique(), probability=shown)
-    maps, found = best_of_owners(maps, owners)
-    return LabelMap(seg_map, found, maps, shown)
+    kept_maps, found = best_of_owners(kept_maps, owners)
+    return LabelMap(seg_map, found, kept_maps, shown)
 
 
 def word_scores(found: LabelMap, names: Sequence[str]) -> InstanceData:

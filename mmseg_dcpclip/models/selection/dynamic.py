@@ -126,8 +126,8 @@ class DynamicCategorySelection(nn.Module):
         with without_autocast(features.patch):  # near words are closer than bfloat16
             return self._select(features, text, logit_scale)
 
-    def _select(self, features: CLIPFeatures, text: TextEmbeddings, logit_scale: float
-                ) -> Tensor:
+    def _select(self, features: CLIPFeatures, text: TextEmbeddings,
+                logit_scale: float | Tensor) -> Tensor:
         """As ``forward``, in float32."""
         words = text.mean
         common: dict[str, Any] = dict(first=text.first_equal(),
