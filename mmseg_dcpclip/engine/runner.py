@@ -24,6 +24,20 @@ from .resuming import check_resumable, find_resumable
 from .variables import apply_variables
 
 
+def runner_class(config: Config) -> Any:
+    """The runner that a config's ``runner_type`` names; without one AnywhereRunner.
+
+    Raises:
+        ValueError: There is no such runner.
+    """
+    kind = config.get('runner_type') or AnywhereRunner
+    found = RUNNERS.get(kind) if isinstance(kind, str) else kind
+    if found is None:
+        raise ValueError(f'there is no runner_type {kind!r}: register it and name its '
+                         'module in custom_imports')
+    return found
+
+
 @RUNNERS.register_module()
 class AnywhereRunner(Runner):
     """The Runner that trains without CUDA, too, and resumes as if nothing had been.
