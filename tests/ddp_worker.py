@@ -2,7 +2,7 @@
 
 The pictures are augmented, and some of them are labelled in part only.
 
-Usage: ddp_worker.py OUT BATCH_SIZE LAUNCHER [fsdp]
+Usage: ddp_worker.py OUT BATCH_SIZE LAUNCHER [ddp|fsdp]
 """
 
 import json

@@ -1,6 +1,7 @@
 """Models larger than one GPU: MMEngine's FlexibleRunner and FSDP."""
 
 from copy import deepcopy
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ class AnywhereFlexibleRunner(FlexibleRunner):
 
     Raises:
         ValueError: ``compile`` is set, which strategies cannot do block by block.
+        ModuleNotFoundError: DeepSpeed is wanted and not installed.
     """
     _train_dataloader: Any
 
@@ -38,6 +40,10 @@ class AnywhereFlexibleRunner(FlexibleRunner):
         if config.get('compile'):
             raise ValueError('compile does not go with a strategy: leave it out of the '
                              "config, or train with runner_type='AnywhereRunner'")
+        kind = (config.get('strategy') or {}).get('type')
+        if kind == 'DeepSpeedStrategy' and find_spec('deepspeed') is None:
+            raise ModuleNotFoundError('DeepSpeedStrategy needs the package deepspeed: '
+                                      'pip install deepspeed', name='deepspeed')
         apply_variables(config)
         prepare_cpu(config)
         return super().from_cfg(config)
