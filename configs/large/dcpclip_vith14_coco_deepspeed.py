@@ -1,15 +1,8 @@
 # ViT-H/14 with DeepSpeed's ZeRO 2: gradients and AdamW's state in shards. ZeRO 3 would
 # shard the last block, too, which the read-outs take apart. Not run.
-_base_ = [
-    '../_base_/models/dcpclip_vith14_model.py',
-    '../_base_/datasets/coco_stuff_171.py',
-    '../_base_/schedules/schedule_80k.py',
-    '../_base_/default_runtime.py',
-]
-runner_type = 'AnywhereFlexibleRunner'
+_base_ = './dcpclip_vith14_coco_fsdp.py'
 strategy = dict(
-    type='DeepSpeedStrategy', zero_optimization=dict(stage=2),
+    _delete_=True, type='DeepSpeedStrategy', zero_optimization=dict(stage=2),
     # In place of the optim_wrapper's accumulative_counts and clip_grad:
     gradient_accumulation_steps=1)  # , gradient_clipping=1.0)
 optim_wrapper = dict(type='DeepSpeedOptimWrapper')
-model = dict(backbone=dict(with_cp=True))

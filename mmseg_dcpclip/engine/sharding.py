@@ -76,6 +76,11 @@ class CLIPFSDPStrategy(FSDPStrategy):
         self.model_wrapper = {**options, **(self.model_wrapper or {})}
         return super()._wrap_model(model)
 
+    def model_state_dict(self) -> dict:
+        """The weights without what FSDP notes on them, which no safe reader takes."""
+        return {key: value.detach() if isinstance(value, torch.Tensor) else value
+                for key, value in super().model_state_dict().items()}
+
 
 def _policy(model: nn.Module) -> Any:
     """What FSDP asks of each module: whether it is a shard of its own."""
