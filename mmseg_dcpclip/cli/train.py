@@ -28,6 +28,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f'{args.config} has no train_dataloader: add a dataset config '
                          'to its _base_')
     from ..engine import end_processes, prepare_cpu, runner_class, use_amp
+    if args.amp and config.get('strategy'):
+        raise ValueError('--amp does not go with a strategy: leave it out')
     if args.amp:
         use_amp(config)
     if args.resume is not None:

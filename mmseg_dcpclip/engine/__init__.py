@@ -14,8 +14,8 @@ from .tta import use_tta
 from .variables import apply_variables, changed_variables
 
 __all__ = [
-    'AnywhereFlexibleRunner', 'AnywhereRunner', 'CLIPFSDPStrategy', 'CPUAmpOptimWrapper',
-    'CostHook', 'LayerDecayConstructor', 'ParameterReportHook',
+    'AnywhereFlexibleRunner', 'AnywhereRunner', 'CLIPFSDPStrategy',
+    'CPUAmpOptimWrapper', 'CostHook', 'LayerDecayConstructor', 'ParameterReportHook',
     'ResumableCheckpointHook', 'TagValidationHook', 'VocabularyHook', 'apply_variables',
     'bare_model', 'changed_variables', 'end_processes', 'prepare_cpu', 'runner_class',
     'use_amp', 'use_tta',

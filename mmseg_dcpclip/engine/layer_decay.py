@@ -34,7 +34,8 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
         if rate is None or self.base_lr is None:
             raise ValueError('LayerDecayConstructor needs paramwise_cfg=dict('
                              'layer_decay_rate=0.75, ...) and optimizer=dict(lr=...)')
-        names = {id(p): name.replace(SHARD, '') for name, p in module.named_parameters()}
+        names = {id(p): name.replace(SHARD, '')
+                 for name, p in module.named_parameters()}
         for group in params:
             depth, number = _layer_depth(module, names[id(group['params'][0])])
             group['lr'] = group.get('lr', self.base_lr) * rate**(number - 1 - depth)

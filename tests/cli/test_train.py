@@ -165,6 +165,8 @@ runner_type = 'NoteRunner'
     assert train(config, tmp_path / 'work', TINY) == 0 and trained == [NoteRunner]
     assert train(config, tmp_path / 'work', TINY + ['runner_type=Nobody']) == 1
     assert "no runner_type 'Nobody'" in capsys.readouterr().err
+    assert train('dcpclip_vitl14_coco_fsdp', tmp_path / 'work', [], '--amp') == 1
+    assert '--amp does not go with a strategy' in capsys.readouterr().err
 
 
 def test_scripts_are_sound():
