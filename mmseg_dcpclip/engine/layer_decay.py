@@ -45,7 +45,7 @@ def _layer_depth(model: Any, name: str) -> tuple[int, int]:
     """Depth of a parameter and number of depths, from the model or its backbone."""
     if hasattr(model, 'get_layer_depth'):
         return model.get_layer_depth(name)
-    backbone = getattr(model, 'backbone', None)
+    backbone: Any = getattr(model, 'backbone', None)
     if not hasattr(backbone, 'get_layer_depth'):
         raise ValueError(
             f'LayerDecayConstructor: neither {type(model).__name__} nor its backbone '

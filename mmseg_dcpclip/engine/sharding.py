@@ -63,8 +63,9 @@ class CLIPFSDPStrategy(FSDPStrategy):
 
     A block is a shard where nothing looks into it (``shardable_blocks`` of the model).
     A frozen text tower is whole in every process: it encodes the words once. Takes the
-    arguments of ``FSDPStrategy``, which this one's ``model_wrapper`` may overrule.
+    arguments of ``FSDPStrategy``; its ``model_wrapper`` overrules all this.
     """
+    model_wrapper: dict | None
 
     def _wrap_model(self, model: nn.Module) -> nn.Module:
         options: dict[str, Any] = dict(auto_wrap_policy=_policy(model))

@@ -9,7 +9,6 @@ from toys import toy_model, toy_model_config
 
 from mmseg_dcpclip.engine import AnywhereRunner
 
-
 DATASET = dict(
     type='MiniWorldDataset', categories='mini-20', side=32, num_pictures=2,
     ignore_index=65535, pipeline=[
