@@ -57,6 +57,15 @@ class AnywhereFlexibleRunner(FlexibleRunner):
         return super().build_train_loop(loop)
 
 
+def fsdp_runs_on_cpu() -> bool:
+    """Whether FSDP of this torch can make the streams it wants on a CPU."""
+    try:
+        torch.cpu.Stream(priority=0)
+    except TypeError:  # torch 2.1
+        return False
+    return True
+
+
 @STRATEGIES.register_module()
 class CLIPFSDPStrategy(FSDPStrategy):
     """FSDP whose shards are the blocks of the image encoder, and the rest is one more.
@@ -64,6 +73,9 @@ class CLIPFSDPStrategy(FSDPStrategy):
     A block is a shard where nothing looks into it (``shardable_blocks`` of the model).
     A frozen text tower is whole in every process: it encodes the words once. Takes the
     arguments of ``FSDPStrategy``; its ``model_wrapper`` overrules all this.
+
+    Raises:
+        RuntimeError: There is no GPU, and this torch's FSDP cannot do without.
     """
     model_wrapper: dict | None
 
@@ -73,6 +85,9 @@ class CLIPFSDPStrategy(FSDPStrategy):
         if text is not None and not any(p.requires_grad for p in text.parameters()):
             options['ignored_modules'] = [text.to(get_device())]
         if not torch.cuda.is_available():
+            if not fsdp_runs_on_cpu():
+                raise RuntimeError(f'FSDP of torch {torch.__version__} needs a GPU: '
+                                   'use one, a newer torch, or no strategy')
             options['device_id'] = torch.device('cpu')
         self.model_wrapper = {**options, **(self.model_wrapper or {})}
         return super()._wrap_model(model)

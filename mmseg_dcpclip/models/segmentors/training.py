@@ -1,5 +1,6 @@
 """What trainers ask of a segmentor beyond its losses."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -61,7 +62,14 @@ class TrainingMixin:
             return []
         return list(getattr(self.backbone, 'whole_blocks', ()))
 
-    @torch.compiler.disable
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """As in mmengine, never compiled as one: see ``compile_blocks``."""
-        return super().train_step(data, optim_wrapper)  # type: ignore[misc]
+        step = super().train_step  # type: ignore[misc]
+        return _uncompiled(step, data, optim_wrapper)
+
+
+# A function: torch 2.1 loses the model of a method that is disabled itself.
+@torch.compiler.disable
+def _uncompiled(call: Callable[..., dict[str, Tensor]], *args: Any
+                ) -> dict[str, Tensor]:
+    return call(*args)
