@@ -24,6 +24,7 @@ LOCATIONS = dict(
     LOOPS=('evaluation', ),
     METRICS=('evaluation', ),
     OPTIM_WRAPPERS=('engine', ),
+    OPTIM_WRAPPER_CONSTRUCTORS=('engine', ),
 )
 
 

@@ -2,7 +2,7 @@
 
 The pictures are augmented, and some of them are labelled in part only.
 
-Usage: ddp_worker.py OUT BATCH_SIZE LAUNCHER
+Usage: ddp_worker.py OUT BATCH_SIZE LAUNCHER [ddp|fsdp]
 """
 
 import json
@@ -21,11 +21,12 @@ from mmengine.dist import all_reduce, is_main_process  # noqa: E402
 from mmengine.hooks import Hook  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 from mmseg.registry import TRANSFORMS  # noqa: E402
+from torch.distributed.fsdp import FullyShardedDataParallel  # noqa: E402
 
 from mmseg_dcpclip.engine import (  # noqa: E402
-    AnywhereRunner,
     bare_model,
     end_processes,
+    runner_class,
 )
 
 STEPS = 4
@@ -44,6 +45,14 @@ class IgnoreRows(BaseTransform):
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='LoadWideAnnotations'),
             dict(type='IgnoreRows'), dict(type='RandomFlip', prob=0.5),
             dict(type='PhotoMetricDistortion'), dict(type='PackSegInputs')]
+
+
+# Sharded, its blocks computed again in the backward pass, the weights gathered.
+FSDP = dict(
+    runner_type='AnywhereFlexibleRunner', model=dict(backbone=dict(with_cp=True)),
+    strategy=dict(type='CLIPFSDPStrategy', state_dict_cfg='full'),
+    default_hooks=dict(checkpoint=dict(
+        type='ResumableCheckpointHook', by_epoch=False, interval=STEPS)))
 
 
 class Record(Hook):
@@ -77,10 +86,18 @@ def main() -> None:
         # are about the same whatever the order of sums.
         optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-2, eps=1e-4)),
         custom_hooks=[dict(type='VocabularyHook')]))
-    runner = AnywhereRunner.from_cfg(config)
+    if 'fsdp' in sys.argv:
+        config.merge_from_dict(FSDP)
+    runner = runner_class(config).from_cfg(config)
     runner.register_hook(record)
     runner.train()
-    if is_main_process():
+    if 'fsdp' in sys.argv:
+        shards = [name for name, m in runner.model.named_modules()
+                  if isinstance(m, FullyShardedDataParallel)]
+        assert len(shards) == 5, shards  # the model and all blocks but the last
+    if 'fsdp' in sys.argv and is_main_process():
+        out.write_text(json.dumps(record.losses))
+    elif is_main_process():
         out.write_text(json.dumps(record.losses))
         torch.save(bare_model(runner).state_dict(), out.with_suffix('.pth'))
     end_processes()

@@ -62,5 +62,5 @@ test_cfg = dict(type='BenchmarksTestLoop')
              for name in ('mini-847', 'mini-459', 'mini-150', 'mini-59', 'mini-20')
              for key in ('num_pictures=1', 'side=32')]
     out = run(TOOLS / 'test.py', config, trained / 'iter_1.pth', '--work-dir',
-              tmp_path / 'work', '--cfg-options', *TINY, *small)
+              tmp_path / 'work', '--tta', '--cfg-options', *TINY, *small)
     assert 'benchmark mini-459' in out and 'benchmark mini-20' in out

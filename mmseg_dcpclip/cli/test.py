@@ -109,8 +109,13 @@ def _leave_out_labels(config: 'Config') -> None:
 
 
 def _build_runner(config: 'Config') -> 'Runner':
-    from ..engine import AnywhereRunner, bare_model
-    runner = AnywhereRunner.from_cfg(config)
+    from mmengine.runner import Runner
+
+    from ..engine import AnywhereRunner, bare_model, runner_class
+    kind = runner_class(config)
+    # What a strategy trained in shards is tested whole.
+    kind = kind if issubclass(kind, Runner) else AnywhereRunner
+    runner = kind.from_cfg(config)
     if config.load_from is None:
         bare_model(runner).init_weights()
     return runner
@@ -128,8 +133,6 @@ def _test_benchmarks(args: argparse.Namespace, config: 'Config') -> int:
     found = library.collect_benchmarks(
         config, args.benchmarks, configs_folder() / '_base_' / 'datasets',
         args.data_root)
-    for benchmark in found if args.tta else ():
-        benchmark.dataloader['dataset']['pipeline'] = config.tta_pipeline
     work_dir = Path(config.work_dir)
     library.set_outputs(found, work_dir / 'benchmarks', args.out)
     prepare_cpu(config)  # the processes are needed before the runner is there

@@ -1,4 +1,4 @@
-"""Train a model with MMEngine's Runner.
+"""Train a model with the runner that its config names.
 
     dcpclip train configs/dcpclip_vitb16_coco.py
     dcpclip train configs/dcpclip_vitb16_coco.py --resume --amp
@@ -27,14 +27,17 @@ def run(args: argparse.Namespace) -> int:
     if config.get('train_dataloader') is None:
         raise ValueError(f'{args.config} has no train_dataloader: add a dataset config '
                          'to its _base_')
-    from ..engine import AnywhereRunner, end_processes, use_amp
+    from ..engine import end_processes, prepare_cpu, runner_class, use_amp
+    if args.amp and config.get('strategy'):
+        raise ValueError('--amp does not go with a strategy: leave it out')
     if args.amp:
         use_amp(config)
     if args.resume is not None:
         config.resume = True
         config.load_from = None if args.resume == 'auto' else args.resume
     args.saved = lambda: _saved(config.work_dir)
-    AnywhereRunner.from_cfg(config).train()
+    prepare_cpu(config)
+    runner_class(config).from_cfg(config).train()
     end_processes()
     return 0
 

@@ -7,13 +7,16 @@ from .hooks import (
     VocabularyHook,
     bare_model,
 )
-from .runner import AnywhereRunner
+from .layer_decay import LayerDecayConstructor
+from .runner import AnywhereRunner, runner_class
+from .sharding import AnywhereFlexibleRunner, CLIPFSDPStrategy
 from .tta import use_tta
 from .variables import apply_variables, changed_variables
 
 __all__ = [
-    'AnywhereRunner', 'CPUAmpOptimWrapper', 'CostHook', 'ParameterReportHook',
+    'AnywhereFlexibleRunner', 'AnywhereRunner', 'CLIPFSDPStrategy',
+    'CPUAmpOptimWrapper', 'CostHook', 'LayerDecayConstructor', 'ParameterReportHook',
     'ResumableCheckpointHook', 'TagValidationHook', 'VocabularyHook', 'apply_variables',
-    'bare_model', 'changed_variables', 'end_processes', 'prepare_cpu', 'use_amp',
-    'use_tta',
+    'bare_model', 'changed_variables', 'end_processes', 'prepare_cpu', 'runner_class',
+    'use_amp', 'use_tta',
 ]

@@ -18,9 +18,24 @@ from ..files import atomic
 from ..models.weight_files import read_weight_file
 from ..models.weight_routes import naming, read_checkpoint
 from .cpu import prepare_cpu
+from .hooks.vocabulary_hook import bare_model
 from .numbered_data import number_samples
 from .resuming import check_resumable, find_resumable
 from .variables import apply_variables
+
+
+def runner_class(config: Config) -> Any:
+    """The runner that a config's ``runner_type`` names; without one AnywhereRunner.
+
+    Raises:
+        ValueError: There is no such runner.
+    """
+    kind = config.get('runner_type') or AnywhereRunner
+    found = RUNNERS.get(kind) if isinstance(kind, str) else kind
+    if found is None:
+        raise ValueError(f'there is no runner_type {kind!r}: register it and name its '
+                         'module in custom_imports')
+    return found
 
 
 @RUNNERS.register_module()
@@ -55,6 +70,22 @@ class AnywhereRunner(Runner):
         if self._resume:
             self._choose_checkpoint()
         return super().train()
+
+    def test(self) -> dict:
+        """Test; with ``compile`` in the config the image encoder is compiled."""
+        if hasattr(bare_model(self), 'compile_blocks'):
+            self._maybe_compile('test_step')
+        return super().test()
+
+    def _maybe_compile(self, target: str) -> None:
+        """Compile as the config's ``compile`` says: of our models the blocks."""
+        model, options = bare_model(self), self.cfg.get('compile')
+        if not hasattr(model, 'compile_blocks') or options in (None, False):
+            super()._maybe_compile(target)
+            return
+        number = model.compile_blocks(**({} if options is True else options))
+        self.logger.info(f'{number} blocks of the image encoder are compiled when they '
+                         'first run.')
 
     def _choose_checkpoint(self) -> None:
         """Set what ``load_or_resume`` reads, and the seed before the data are built."""

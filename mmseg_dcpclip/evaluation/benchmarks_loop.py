@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import LOOPS as ROOT_LOOPS
 from mmengine.runner import BaseLoop, Runner, TestLoop
 from mmseg.registry import LOOPS
@@ -13,14 +14,17 @@ class BenchmarksTestLoop(BaseLoop):
     """A test loop that goes through several test sets.
 
     It takes the place of ``TestLoop`` in a config, so that mmseg's own tools test on
-    all benchmarks, too: ``test_cfg=dict(type='BenchmarksTestLoop')``.
+    all benchmarks, too: ``test_cfg=dict(type='BenchmarksTestLoop')``. A model of
+    test-time augmentation (their ``--tta``) gets pictures through the config's
+    ``tta_pipeline``.
 
     Args:
         runner: The runner.
         dataloader: Unused; runners pass it.
         evaluator: Unused; runners pass it.
-        benchmarks: By name ``dataloader`` and ``evaluator`` as in a config. None:
-            ``benchmarks`` of the runner's config.
+        benchmarks: By name ``dataloader`` and ``evaluator`` as in a config, and a
+            ``tta_pipeline`` where it is another one. None: ``benchmarks`` of the
+            runner's config.
         loop: Type of the loop of each, and its arguments.
 
     Attributes:
@@ -28,7 +32,7 @@ class BenchmarksTestLoop(BaseLoop):
         scores: By name what its evaluator reported.
 
     Raises:
-        ValueError: There are no benchmarks.
+        ValueError: There are no benchmarks, or augmentation has no pipeline.
     """
 
     def __init__(self, runner: Runner, dataloader: Any = None, evaluator: Any = None,
@@ -54,7 +58,7 @@ class BenchmarksTestLoop(BaseLoop):
         for name, settings in self.benchmarks.items():
             self.runner.logger.info(f'benchmark {name}')
             # Each is gone through once: its workers need not stay.
-            dataloader = dict(settings['dataloader'], persistent_workers=False)
+            dataloader = dict(self._augmented(settings), persistent_workers=False)
             own: TestLoop = ROOT_LOOPS.build(self.loop, default_args=dict(
                 runner=self.runner, dataloader=dataloader,
                 evaluator=settings['evaluator']))
@@ -62,3 +66,16 @@ class BenchmarksTestLoop(BaseLoop):
             self.scores[name] = own.run()
         return {f'{name}/{key}': value for name, scores in self.scores.items()
                 for key, value in scores.items()}
+
+    def _augmented(self, settings: Mapping) -> Mapping:
+        """The dataloader of a benchmark, augmented if the model merges forms."""
+        dataloader, model = settings['dataloader'], self.runner.model
+        while is_model_wrapper(model):
+            model = model.module
+        if not isinstance(model, BaseTTAModel):
+            return dataloader
+        pipeline = settings.get('tta_pipeline') or self.runner.cfg.get('tta_pipeline')
+        if pipeline is None:
+            raise ValueError('augmentation at test time needs a tta_pipeline in the '
+                             'config; those of the package have one')
+        return dict(dataloader, dataset=dict(dataloader['dataset'], pipeline=pipeline))

@@ -12,9 +12,12 @@ import pytest
 import torch
 from data_trees import make_coco_stuff_tree, make_own_tree
 from mmengine.config import Config
+from mmengine.runner import Runner
+from mmseg.registry import RUNNERS
 from ports import free_port
 
 from mmseg_dcpclip.cli import main
+from mmseg_dcpclip.engine.sharding import fsdp_runs_on_cpu
 from mmseg_dcpclip.models.weight_files import read_weight_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,32 +110,71 @@ def test_learning_rates_and_decay_of_the_groups():
         assert rates[p][1] == (0 if no_decay else 1e-4), name
 
 
-def run_worker(*arguments):
+def run_worker(*arguments, refused=None):
     done = subprocess.run([sys.executable, *arguments], env={**os.environ, **ENV},
                           capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    if refused:
+        assert done.returncode and refused in done.stderr, done.stderr[-3000:]
+    else:
+        assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_two_processes_equal_one(tmp_path):
+@pytest.fixture(scope='module')
+def worker_of_one(tmp_path_factory):
+    """Losses and weights of a training by one process, with batches of two."""
+    out = tmp_path_factory.mktemp('one') / 'one.json'
+    run_worker(str(TESTS / 'ddp_worker.py'), str(out), '2', 'none')
+    return json.loads(out.read_text()), read_weight_file(out.with_suffix('.pth'))
+
+
+@pytest.mark.parametrize('kind', ['ddp', 'fsdp'])
+def test_two_processes_equal_one(kind, worker_of_one, tmp_path):
     """Gloo, the same total batch: the same losses, and the same weights at the end.
 
     The two pictures of a batch have very different shares of labelled pixels: a loss
-    that weighs pixels by process, not by image, fails.
+    that weighs pixels by process, not by image, fails. In shards the weights are those
+    of the checkpoint, and blocks are computed again in the backward pass.
     """
-    one, two = tmp_path / 'one.json', tmp_path / 'two.json'
-    worker = str(TESTS / 'ddp_worker.py')
-    run_worker(worker, str(one), '2', 'none')
+    out = tmp_path / 'two.json'
+    refused = ('needs a GPU' if kind == 'fsdp' and not fsdp_runs_on_cpu() else None)
     run_worker('-m', 'torch.distributed.run', '--nproc_per_node=2',
-               '--master_addr=127.0.0.1', f'--master_port={free_port()}', worker,
-               str(two), '1', 'pytorch')
-    losses = [json.loads(path.read_text()) for path in (one, two)]
-    assert len(losses[0]) == 4 and len(set(losses[0])) == 4
-    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
-    weights = [read_weight_file(path.with_suffix('.pth')) for path in (one, two)]
-    for key, value in weights[0].items():
+               '--master_addr=127.0.0.1', f'--master_port={free_port()}',
+               str(TESTS / 'ddp_worker.py'), str(out), '1', 'pytorch', kind,
+               refused=refused)
+    if refused:
+        return
+    losses, weights = worker_of_one
+    assert len(losses) == 4 and len(set(losses)) == 4
+    assert json.loads(out.read_text()) == pytest.approx(losses, rel=1e-4)
+    found = read_weight_file(tmp_path / 'two' / 'iter_4.pth' if kind == 'fsdp'
+                             else out.with_suffix('.pth'))
+    found = found.get('state_dict', found)
+    assert set(found) == set(weights)
+    for key, value in weights.items():
         # a step of AdamW is about 1e-2
-        torch.testing.assert_close(weights[1][key], value, atol=1e-4, rtol=0,
-                                   msg=key)
+        torch.testing.assert_close(found[key], value, atol=1e-4, rtol=0, msg=key)
+
+
+def test_the_runner_of_the_config_trains(tmp_path, capsys):
+    """Any runner, by name or as a class; one that is not there is named."""
+    config = tmp_path / 'own.py'
+    config.write_text(f"""
+_base_ = '{ROOT / 'configs' / 'dcpclip_mini.py'}'
+runner_type = 'NoteRunner'
+""")
+    trained = []
+
+    @RUNNERS.register_module(force=True)
+    class NoteRunner(Runner):
+
+        def train(self):
+            trained.append(type(self))
+
+    assert train(config, tmp_path / 'work', TINY) == 0 and trained == [NoteRunner]
+    assert train(config, tmp_path / 'work', TINY + ['runner_type=Nobody']) == 1
+    assert "no runner_type 'Nobody'" in capsys.readouterr().err
+    assert train('dcpclip_vitl14_coco_fsdp', tmp_path / 'work', [], '--amp') == 1
+    assert '--amp does not go with a strategy' in capsys.readouterr().err
 
 
 def test_scripts_are_sound():

@@ -2,11 +2,13 @@
 
 from copy import deepcopy
 
+import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmseg_dcpclip.engine import AnywhereRunner
+from mmseg_dcpclip.engine import AnywhereFlexibleRunner, AnywhereRunner
+from mmseg_dcpclip.shipped import config_path
 
 
 def test_the_config_is_not_changed(monkeypatch):
@@ -19,3 +21,17 @@ def test_the_config_is_not_changed(monkeypatch):
     AnywhereRunner.from_cfg(config)
     assert config.to_dict() == before
     assert built[0].env_cfg.dist_cfg.backend == 'gloo'
+
+
+def test_a_missing_deepspeed_is_named(monkeypatch):
+    monkeypatch.setattr('mmseg_dcpclip.engine.sharding.find_spec', lambda name: None)
+    config = Config.fromfile(config_path('dcpclip_vith14_coco_deepspeed'))
+    with pytest.raises(ModuleNotFoundError, match='pip install deepspeed'):
+        AnywhereFlexibleRunner.from_cfg(config)
+
+
+def test_compile_and_a_strategy_do_not_go_together():
+    config = Config.fromfile(config_path('dcpclip_vith14_coco_fsdp'))
+    config.compile = True
+    with pytest.raises(ValueError, match='compile does not go with a strategy'):
+        AnywhereFlexibleRunner.from_cfg(config)

@@ -67,6 +67,27 @@ def test_benchmarks_of_the_config(tmp_path):
     assert {'mini-59/mIoU', 'mini-20/mIoU'} <= set(runner.test())
 
 
+def test_a_model_of_augmentation_gets_augmented_pictures(tmp_path):
+    """As mmseg's tools do with --tta, which know the test_dataloader alone."""
+    mirrored = [*PIPELINE[:-1], dict(type='TestTimeAug', transforms=[
+        [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
+        PIPELINE[-1:]])]
+    model = dict(type='OVSegTTAModel', module=toy_model_config())
+    settings = benchmark('mini-20')
+    every = dict(type='BenchmarksTestLoop', benchmarks={'mini-20': settings})
+    runner = runner_of(tmp_path, every, 'tta', model=model, tta_pipeline=mirrored)
+    found = runner.test()
+    assert settings['dataloader']['dataset']['pipeline'] is PIPELINE  # not changed
+    dataset = dict(settings['dataloader']['dataset'], pipeline=mirrored)
+    single = runner_of(tmp_path, dict(type='TestLoop'), 'one', model=model,
+                       test_dataloader=dict(settings['dataloader'], dataset=dataset))
+    single.model.load_state_dict(runner.model.state_dict())
+    expected = {f'mini-20/{key}': value for key, value in single.test().items()}
+    assert found == expected
+    with pytest.raises(ValueError, match='needs a tta_pipeline'):
+        runner_of(tmp_path, every, 'without', model=model).test()
+
+
 def test_without_benchmarks_it_says_so(tmp_path):
     with pytest.raises(ValueError, match='needs benchmarks'):
         runner_of(tmp_path, dict(type='BenchmarksTestLoop'), 'none').test()

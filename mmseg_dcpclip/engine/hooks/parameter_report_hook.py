@@ -5,6 +5,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from prettytable import PrettyTable
 from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.optim import Optimizer
 
 from .vocabulary_hook import bare_model
@@ -54,5 +55,7 @@ class ParameterReportHook(Hook):
                            '' if lr is None else f'{decay:g}'])
         learned = sum(size for _, size, lr, _ in rows if lr is not None)
         total = sum(size for _, size, _, _ in rows)
-        runner.logger.info(f'{learned / 1e6:.3f} M of {total / 1e6:.3f} M parameters '
-                           f'are learned:\n{table.get_string()}')
+        whose = (" in this process's shard" if isinstance(
+            runner.model, FullyShardedDataParallel) else '')
+        runner.logger.info(f'{learned / 1e6:.3f} M of {total / 1e6:.3f} M parameters'
+                           f'{whose} are learned:\n{table.get_string()}')

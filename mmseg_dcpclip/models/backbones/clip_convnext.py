@@ -7,7 +7,7 @@ from typing import Any
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..clip.checkpointing import run_block
 from ..clip.layers import load_tower, spatial_size
@@ -102,6 +102,11 @@ class CLIPConvNeXtBackbone(BaseModule):
         """
         load_tower(self.visual, weights.visual,
                    f'{weights.source!r} for {self.model_name}')
+
+    @property
+    def whole_blocks(self) -> list[nn.Module]:
+        """list: Blocks that run as a whole, here all of them."""
+        return [block for stage in self.visual.trunk.stages for block in stage.blocks]
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Where a parameter stands, for learning rates that decay with depth.

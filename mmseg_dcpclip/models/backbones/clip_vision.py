@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..clip.checkpointing import run_block
 from ..clip.last_block import LastBlock
@@ -124,6 +124,11 @@ class CLIPVisionBackbone(CLIPTower):
     def blocks(self) -> Any:
         """nn.ModuleList: open_clip's blocks."""
         return self.visual.transformer.resblocks
+
+    @property
+    def whole_blocks(self) -> list[nn.Module]:
+        """list: Blocks that run as a whole; read-outs take the last one apart."""
+        return list(self.blocks if self.plain else self.blocks[:-1])
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Where a parameter stands, for learning rates that decay with depth.

@@ -32,6 +32,7 @@ from .label_map import Ids, make_label_map, word_scores
 from .samples import categories_in, group_by_words, stack_labels
 from .second_look import SecondLookMixin
 from .settings import PredictSettings
+from .training import TrainingMixin
 from .views import (
     Images,
     Views,
@@ -45,7 +46,7 @@ from .views import (
 
 
 @MODELS.register_module()
-class DCPCLIP(SecondLookMixin, AllWeightsMixin, BaseSegmentor):
+class DCPCLIP(SecondLookMixin, TrainingMixin, AllWeightsMixin, BaseSegmentor):
     """Open-vocabulary segmentation from coarse to fine (arXiv 2603.13951).
 
     Image and words are encoded by CLIP, a few categories per image are selected
