@@ -155,8 +155,9 @@ def test_python_of_the_readme(place, monkeypatch):
 
 def known_flags(name: str) -> set[str]:
     """Flags of a subcommand and its own subcommands, from their source."""
-    text = ''.join(path.read_text() for path in (PACKAGE / 'cli').glob('*.py')
-                   if path.stem in (name, 'common', '__init__'))
+    own = (PACKAGE / 'cli' / f'{name}.py').read_text()
+    parts = {name, 'common', '__init__', *re.findall(r'from \.(\w+) import', own)}
+    text = ''.join((PACKAGE / 'cli' / f'{part}.py').read_text() for part in parts)
     return set(re.findall(r"'(--[a-z-]+)'", text)) | {'--help'}
 
 

@@ -50,7 +50,8 @@ def make_answer(seg_map, words, none_id=None, selected=None, note=''):
 
 @pytest.mark.parametrize('name', label_sets())
 def test_words_of_a_label_set_can_be_typed(name):
-    assert read_words(as_typed(Vocabulary.load(name))) == Vocabulary.load(name)
+    loaded = Vocabulary.load(name)
+    assert read_words(as_typed(loaded)).words_digest == loaded.words_digest
 
 
 def test_words_are_those_of_the_command():
