@@ -48,6 +48,8 @@ def test_one_step_of_each(path, tmp_path, monkeypatch):
     if learned:
         config = Config.fromfile(path)
         before = {n: p.detach().clone() for n, p in learned.items()}
+        if config.optim_wrapper.type == 'DeepSpeedOptimWrapper':  # of its engine
+            config.optim_wrapper.type = 'OptimWrapper'
         wrapper = build_optim_wrapper(model, config.optim_wrapper)
         model.train()
         losses = model(**model.data_preprocessor(data, True), mode='loss')

@@ -96,5 +96,6 @@ def _read(path: Path, head: bytes, map_location: MapLocation, mmap: bool) -> Any
                      if head.lstrip().startswith(start)),
                     'holds no weights: give safetensors, or what torch.save wrote')
         raise WeightFileError(f'{path} {what}')
-    return torch.load(path, map_location=map_location, mmap=mmap, weights_only=False,
-                      pickle_module=RESTRICTED_PICKLE)
+    # as text: torch 2.1 maps no other kind of path
+    return torch.load(str(path), map_location=map_location, mmap=mmap,
+                      weights_only=False, pickle_module=RESTRICTED_PICKLE)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from toys import toy_model
+from toys import can_compile, toy_model
 
 from mmseg_dcpclip.models.decode_heads.spatial_enhanced_decoder import pooling_matrix
 from mmseg_dcpclip.models.segmentors.static import ABSENT, StaticDCPCLIP
@@ -68,6 +68,7 @@ def test_views_share_their_categories():
     assert_like_the_model(model, StaticDCPCLIP(model, 12, shared=True), pictures, 3)
 
 
+@can_compile
 @torch.no_grad()
 @pytest.mark.parametrize('backend, selection', [
     ('eager', dict(max_categories=3)), ('aot_eager', dict(theta=0.5)),

@@ -38,8 +38,8 @@ def test_short_side_512():
 def test_picture_and_label_are_turned_alike(tmp_path, orientation, size):
     """A label drawn on the picture as stored lies on the picture as it is read."""
     ids = np.zeros(size, dtype=int)
-    ids[:size[0] // 2, :size[1] // 3] = 1  # a corner
-    picture = np.repeat((ids[..., None] * 200).astype(np.uint8), 3, 2)
+    ids[:size[0] // 2, :size[1] // 3] = 5  # a corner
+    picture = np.repeat((ids[..., None] * 40).astype(np.uint8), 3, 2)
     job = FileJob(tmp_path / 'a.jpg', (tmp_path / 'b.jpg', tmp_path / 'b.png'))
     save_turned(job.source, Image.fromarray(picture), orientation, quality=95)
     save_label(tmp_path / 'a_seg.png', encode_ade20k(ids))
@@ -48,4 +48,5 @@ def test_picture_and_label_are_turned_alike(tmp_path, orientation, size):
     results = Compose([dict(type='LoadImageFromFile'), dict(type='PictureAsSeen')])(
         dict(img_path=str(job.targets[0])))
     assert results['img'].shape[:2] == label.shape
-    assert ((results['img'][..., 0] > 100) == label).mean() > 0.97
+    assert set(np.unique(label)) == {0, 5}  # nothing between them
+    assert ((results['img'][..., 0] > 100) == (label == 5)).mean() > 0.97

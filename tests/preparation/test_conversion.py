@@ -69,6 +69,16 @@ def test_interrupted_and_run_again(tmp_path, capsys):
     assert capsys.readouterr().out == ''
 
 
+def test_a_picture_whose_label_is_missing_is_done_again(tmp_path):
+    jobs = [FileJob(tmp_path / 'raw', (tmp_path / f'{i}.jpg', tmp_path / f'{i}.png'))
+            for i in range(3)]
+    for target in (*jobs[0].targets, jobs[1].targets[0]):
+        target.touch()
+    done = []
+    found = convert_all(done.append, jobs, workers=1)
+    assert done == jobs[1:] and found.done_before == 1
+
+
 def test_nothing_is_converted_if_a_split_is_missing(tmp_path):
     root = make_coco_stuff_tree(tmp_path, num_val=0, convert=False)
     with pytest.raises(FileNotFoundError, match=r'no raw val2017/\*\.png'):
