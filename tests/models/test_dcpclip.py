@@ -20,7 +20,7 @@ from mmseg_dcpclip.models import TagValidation, validate_tags
 from mmseg_dcpclip.models.clip import tower as tower_module
 from mmseg_dcpclip.models.segmentors import label_map
 from mmseg_dcpclip.models.segmentors.samples import categories_in
-from mmseg_dcpclip.models.segmentors.views import window_boxes
+from mmseg_dcpclip.models.segmentors.views import make_views, window_boxes
 from mmseg_dcpclip.models.selection import dynamic as selection_module
 from mmseg_dcpclip.models.structures import Pairs
 
@@ -269,6 +269,15 @@ def test_fewer_maps_at_once_of_a_large_picture(monkeypatch):
     monkeypatch.setattr(label_map, 'MAX_VALUES', 2 * 32 * 40)
     sample = model.predict(**prepared(model, [(32, 40)]))[0]
     assert merged == [2, 2, 1] and torch.equal(sample.pred_sem_seg.data, expected)
+
+
+@pytest.mark.parametrize('max_maps', [1, 2, 9])
+def test_of_equal_maps_the_lowest_id_wins_in_whatever_parts(max_maps):
+    pairs = Pairs.from_mask(torch.tensor([[False, True, True, True, True]]))
+    found = label_map.make_label_map(
+        torch.zeros(4, 3, 3), pairs, make_views(torch.zeros(1, 3, 6, 6)), 0, {},
+        activation='sigmoid', max_maps=max_maps)
+    assert (found.seg_map == 1).all() and found.categories.tolist() == [1, 2, 3, 4]
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from mmseg_dcpclip.models import CLIPVisionBackbone
 from mmseg_dcpclip.models.clip import load_clip_weights
 from mmseg_dcpclip.models.clip.last_block import LastBlock
 from mmseg_dcpclip.models.clip.loading import OPENAI_KEYS
+from mmseg_dcpclip.models.clip.outliers import fill_from_neighbours
 from mmseg_dcpclip.models.clip.readouts import READ_OUTS, ReadOut
 
 TOWERS = {'ViT-B-16': dict(width=768, depth=12, patch_size=16, side=14, joint=512),
@@ -100,6 +101,17 @@ def test_tokens_with_planted_outliers(tower, grid, planted):
         last = LastBlock(backbone.blocks, outputs[-1:], {
             i: outputs[i:i + 1] for i in ours.reads}, grid)
         close(ours(last)[0], getattr(reference, name)(x, arrays, grid, **options), name)
+
+
+def test_outliers_among_outliers_stay():
+    """Corner by corner: one with neighbours to take from, and one without."""
+    x = torch.arange(1., 10).view(1, 9, 1)
+    missing = torch.tensor([[1, 1, 0, 1, 1, 0, 0, 0, 0]], dtype=torch.bool)
+    filled = fill_from_neighbours(x, missing, (3, 3))[0, :, 0]
+    assert filled[0] == 1  # all its neighbours are missing
+    assert filled[1] == pytest.approx((3 + 6) / 2)
+    assert filled[4] == pytest.approx((3 + 6 + 7 + 8 + 9) / 5)
+    assert filled[~missing[0]].equal(x[0, ~missing[0], 0])
 
 
 def test_all_are_tested():

@@ -7,6 +7,7 @@ from toys import assert_all_gradients, toy_model, toy_samples
 
 from mmseg_dcpclip.models import CLIPFeatures, DynamicCategorySelection, TextEmbeddings
 from mmseg_dcpclip.models.selection import select_by_votes, select_pure
+from mmseg_dcpclip.models.selection.purify import transition
 
 
 def scaled(x):
@@ -88,6 +89,26 @@ def test_votes_equal_the_plain_count(inputs):
         votes[20] = -1
         best = sorted(votes, key=lambda c: (-votes[c], c))[:6]
         assert result[i].nonzero()[:, 0].tolist() == sorted(best)
+
+
+def test_a_word_that_repeats_another_takes_no_place():
+    """Words without votes follow by their ids, repeats behind all of them."""
+    words = torch.eye(6)[[0, 0, 1, 2, 3, 4]]
+    patch = torch.tensor([[[5., 4, 3, 0, 0, 0]]])  # votes for entries 0, 2 and 3
+    assert select_by_votes(patch, words, num_kept=5).tolist() == [
+        [True, False, True, True, True, True]]
+
+
+def test_transition_equals_the_plain_formula():
+    rng = np.random.default_rng(1)
+    attention = rng.random((2, 6, 6))**8 + 1e-3  # far from doubly stochastic
+    found = transition(torch.tensor(attention))
+    for x, t in zip(attention, found):
+        for _ in range(3):
+            x = x / x.sum(0, keepdims=True)
+            x = x / x.sum(1, keepdims=True)
+        x = (x + x.T) / 2
+        np.testing.assert_allclose(t, x @ x, rtol=1e-5)
 
 
 def test_votes_with_few_words():
