@@ -93,6 +93,10 @@ class Scripted(torch.nn.Module):
         self.table = torch.nn.Parameter(torch.arange(6.).view(2, 3).t().half())
         self.register_buffer('input_resolution', torch.tensor(224))
         self.sizes = [1, 2]
+        # one storage, as of a fused q, k, v
+        both = torch.arange(10.)
+        self.register_buffer('first', both[:4])
+        self.register_buffer('second', both[4:].view(2, 3))
 
     def forward(self, x):
         return self.layers(x) * self.sizes[0]

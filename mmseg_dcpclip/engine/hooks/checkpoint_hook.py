@@ -79,7 +79,7 @@ class ResumableCheckpointHook(CheckpointHook):
         name = self.filename_tmpl.format(step)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        meta[STATES] = all_gather_object(self._before_val or get_random_state())
+        meta[STATES] = all_gather_object(get_random_state())
         runner.save_checkpoint(
             self.out_dir, name, self.file_client_args,
             save_optimizer=self.save_optimizer,
