@@ -77,7 +77,6 @@ def next_commands(picture: Path, checkpoint: Path) -> list[str]:
         picture: A picture.
         checkpoint: Weights of ``dcpclip_mini``.
     """
-    from . import COMMANDS
     picture, checkpoint = _short(picture), _short(checkpoint)
     model: list[object] = ['dcpclip_mini', checkpoint]
     commands: list[list[object]] = [
@@ -89,8 +88,7 @@ def next_commands(picture: Path, checkpoint: Path) -> list[str]:
         ['segment', picture, '--words', 'red dots on blue', '--config',
          checkpoint.with_name('hub')],
     ]
-    return ['dcpclip ' + shlex.join(map(str, words)) for words in commands
-            if words[0] in COMMANDS]
+    return ['dcpclip ' + shlex.join(map(str, words)) for words in commands]
 
 
 def _short(path: Path) -> Path:

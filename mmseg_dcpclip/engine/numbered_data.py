@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from mmengine.dataset import InfiniteSampler
-from mmengine.dist import get_dist_info
+from mmengine.dist import get_dist_info, get_rank
+from mmengine.runner.base_loop import BaseLoop
 from mmseg.registry import DATA_SAMPLERS, DATASETS
 from torch.utils.data import Dataset, Sampler
 
@@ -128,3 +129,21 @@ def number_samples(dataloader: dict, seed: int) -> dict:
             'dataset': dict(type=NumberedDataset, dataset=dataset, seed=seed),
             'sampler': dict(type=EndlessNumberedSampler if endless
                             else NumberedSampler, sampler=sampler, seed=seed)}
+
+
+class NumberedTrainingMixin:
+    """A runner that trains on samples that know their places.
+
+    Put it before MMEngine's class.
+    """
+    _train_dataloader: Any
+    _randomness_cfg: dict
+    seed: Any  # a property of the runner
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the loop as MMEngine does, on samples that know their places."""
+        if isinstance(self._train_dataloader, dict):
+            rank = get_rank() if self._randomness_cfg.get('diff_rank_seed') else 0
+            self._train_dataloader = number_samples(self._train_dataloader,
+                                                    self.seed - rank)
+        return super().build_train_loop(loop)  # type: ignore[misc]

@@ -6,10 +6,9 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import broadcast_object_list, get_rank, is_main_process, master_only
+from mmengine.dist import broadcast_object_list, is_main_process, master_only
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.runner import Runner
-from mmengine.runner.base_loop import BaseLoop
 from mmseg.registry import RUNNERS
 from torch import nn
 from torch.utils.data import DataLoader
@@ -19,7 +18,7 @@ from ..models.weight_files import read_weight_file
 from ..models.weight_routes import naming, read_checkpoint
 from .cpu import prepare_cpu
 from .hooks.vocabulary_hook import bare_model
-from .numbered_data import number_samples
+from .numbered_data import NumberedTrainingMixin
 from .resuming import check_resumable, find_resumable
 from .variables import apply_variables
 
@@ -39,7 +38,7 @@ def runner_class(config: Config) -> Any:
 
 
 @RUNNERS.register_module()
-class AnywhereRunner(Runner):
+class AnywhereRunner(NumberedTrainingMixin, Runner):
     """The Runner that trains without CUDA, too, and resumes as if nothing had been.
 
     MMEngine asks for a CUDA device as soon as there are several processes; without
@@ -114,14 +113,6 @@ class AnywhereRunner(Runner):
                                     f'with randomness.seed={configured}.')
             self._randomness_cfg.update(seed=seed)
             self.set_randomness(**self._randomness_cfg)
-
-    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """Build the loop as MMEngine does, on samples that know their places."""
-        if isinstance(self._train_dataloader, dict):
-            rank = get_rank() if self._randomness_cfg.get('diff_rank_seed') else 0
-            self._train_dataloader = number_samples(self._train_dataloader,
-                                                    self.seed - rank)
-        return super().build_train_loop(loop)
 
     @staticmethod
     def build_dataloader(dataloader: DataLoader | dict, seed: int | None = None,

@@ -8,20 +8,18 @@ import torch
 from mmengine._strategy import FSDPStrategy
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import get_rank
 from mmengine.registry import STRATEGIES
 from mmengine.runner import FlexibleRunner
-from mmengine.runner.base_loop import BaseLoop
 from mmseg.registry import RUNNERS
 from torch import nn
 
 from .cpu import prepare_cpu
-from .numbered_data import number_samples
+from .numbered_data import NumberedTrainingMixin
 from .variables import apply_variables
 
 
 @RUNNERS.register_module()
-class AnywhereFlexibleRunner(FlexibleRunner):
+class AnywhereFlexibleRunner(NumberedTrainingMixin, FlexibleRunner):
     """MMEngine's FlexibleRunner, whose ``strategy`` shards a model, without CUDA too.
 
     Samples are augmented by seed and place, and variables of dataset configs that were
@@ -31,8 +29,6 @@ class AnywhereFlexibleRunner(FlexibleRunner):
         ValueError: ``compile`` is set, which strategies cannot do block by block.
         ModuleNotFoundError: DeepSpeed is wanted and not installed.
     """
-    _train_dataloader: Any
-
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'AnywhereFlexibleRunner':
         """Build a runner from a config, which is not changed."""
@@ -47,14 +43,6 @@ class AnywhereFlexibleRunner(FlexibleRunner):
         apply_variables(config)
         prepare_cpu(config)
         return super().from_cfg(config)
-
-    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """Build the loop as MMEngine does, on samples that know their places."""
-        if isinstance(self._train_dataloader, dict):
-            rank = get_rank() if self._randomness_cfg.get('diff_rank_seed') else 0
-            self._train_dataloader = number_samples(self._train_dataloader,
-                                                    self.seed - rank)
-        return super().build_train_loop(loop)
 
 
 def fsdp_runs_on_cpu() -> bool:
