@@ -14,6 +14,7 @@ COLUMNS = dict(
     unseen_mIoU='unseen',
     hIoU='hIoU',
     hIoU_union='hIoU\nunion')
+ON_REQUEST = dict(boundary_mIoU='boundary\nmIoU')
 WIDTH = 110  # whole names and scores, in a pipe or log file as well
 
 
@@ -32,14 +33,16 @@ def print_summary(benchmarks: Sequence['Benchmark'], path: Path,
     from ..evaluation.benchmarks import note_of
     table = Table(title='Open-vocabulary segmentation (percent)')
     table.add_column('benchmark', no_wrap=True)
-    for title in COLUMNS.values():
+    columns = COLUMNS | {key: title for key, title in ON_REQUEST.items()
+                         if any(key in benchmark.scores for benchmark in benchmarks)}
+    for title in columns.values():
         table.add_column(title, justify='right', no_wrap=True)
     if published:
         table.add_column('published\nmIoU', justify='right', no_wrap=True)
     table.add_column('note', overflow='fold')
     for benchmark in benchmarks:
         cells = ['' if benchmark.scores.get(key) is None else
-                 f'{benchmark.scores[key]:.2f}' for key in COLUMNS]
+                 f'{benchmark.scores[key]:.2f}' for key in columns]
         if published:
             figure = published.get(benchmark.name)
             cells.append('' if figure is None else f'{figure:.1f}')

@@ -46,6 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--benchmarks', nargs='+', metavar='NAME',
                         help="test on these benchmarks, 'all' or 'training-free', and "
                         'print one table')
+    parser.add_argument('--boundary', nargs='?', type=float, const=0.02,
+                        metavar='RATIO',
+                        help='score boundary IoU, too, in boundaries of this share of '
+                        "a picture's diagonal (0.02 if left out)")
     add_data_root(parser)
     add_cfg_options(parser)
     add_launcher(parser)
@@ -79,6 +83,9 @@ def _test(args: argparse.Namespace) -> int:
         return _test_benchmarks(args, config)
     if args.out:
         config.test_evaluator['output_dir'] = args.out
+    if args.boundary is not None:
+        from ..evaluation.boundaries import ask_for_boundaries
+        ask_for_boundaries(config.test_evaluator, args.boundary)
     _build_runner(config).test()
     return 0
 
@@ -128,11 +135,15 @@ def _test_benchmarks(args: argparse.Namespace, config: 'Config') -> int:
 
     from ..engine import prepare_cpu
     from ..evaluation import benchmarks as library
+    from ..evaluation.boundaries import ask_for_boundaries
     from ..shipped import configs_folder
     from .benchmark_table import print_summary
     found = library.collect_benchmarks(
         config, args.benchmarks, configs_folder() / '_base_' / 'datasets',
         args.data_root)
+    if args.boundary is not None:
+        for benchmark in found:
+            ask_for_boundaries(benchmark.evaluator, args.boundary)
     work_dir = Path(config.work_dir)
     library.set_outputs(found, work_dir / 'benchmarks', args.out)
     prepare_cpu(config)  # the processes are needed before the runner is there

@@ -18,6 +18,7 @@ from ..datasets.labels import (
 )
 from ..files import write_json
 from ..vocabulary import Vocabulary, Words, digest_of, match_names
+from .boundaries import count_boundary_pixels
 from .scores import class_scores, count_pixels, summarize
 from .words import check_predictions
 
@@ -37,12 +38,17 @@ class OVIoUMetric(IoUMetric):
     ``selection_recall``, the share in 0..1 of the images' categories that were
     selected, and ``selection_count``, the number selected per image.
 
+    With ``boundary`` also ``boundary_mIoU``, the mean boundary IoU of the classes with
+    ground truth, see ``mmseg_dcpclip.evaluation.boundaries``.
+
     Args:
         ignore_index: Label value of the pixels not scored.
         seen: The vocabulary trained on: a name or file for ``Vocabulary.load``, or a
             list of names. None leaves the seen and unseen scores out.
         match: How class names are compared with it: ``'name'`` or ``'concept'``, see
             ``mmseg_dcpclip.vocabulary.match_names``.
+        boundary: Width of the boundaries as a share of an image's diagonal, 0.02 as
+            published; None does not score them.
         out_json: File for the scores, the counts of each class and the digest of the
             vocabulary.
         output_dir: Folder for the predictions as PNG: 8 bits up to 255 classes, else
@@ -54,18 +60,20 @@ class OVIoUMetric(IoUMetric):
     Attributes:
         seen: The vocabulary trained on, or None.
         match: As given.
+        boundary: As given.
         out_json: As given.
 
     Raises:
-        ValueError: The ignore index is a class id, an image has no label, a label does
-            not fit the prediction or the vocabulary, or a prediction was made with
-            other words than the dataset's.
+        ValueError: ``boundary`` is not positive. The ignore index is a class id, an
+            image has no label, a label does not fit the prediction or the vocabulary,
+            or a prediction was made with other words than the dataset's.
     """
 
     def __init__(self,
                  ignore_index: int = 255,
                  seen: Words | None = 'coco_stuff_171',
                  match: str = 'name',
+                 boundary: float | None = None,
                  out_json: str | None = None,
                  output_dir: str | None = None,
                  format_only: bool = False,
@@ -79,6 +87,9 @@ class OVIoUMetric(IoUMetric):
             prefix=prefix)
         self.seen = None if seen is None else Vocabulary.of(seen)
         self.match = match
+        if boundary is not None and boundary <= 0:
+            raise ValueError(f'boundary must be positive or None, got {boundary}')
+        self.boundary = boundary
         self.out_json = out_json
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
@@ -97,7 +108,11 @@ class OVIoUMetric(IoUMetric):
             pred = sample['pred_sem_seg']['data'].squeeze(0).long()
             if not self.format_only:
                 label = self._label_of(sample, pred, num_classes)
-                counts = count_pixels(pred, label, num_classes, self.ignore_index)
+                common = pred, label, num_classes, self.ignore_index
+                counts = count_pixels(*common)
+                if self.boundary is not None:
+                    counts = torch.cat(
+                        [counts, count_boundary_pixels(*common, self.boundary)])
                 if 'selected_categories' in sample:
                     selected = torch.zeros_like(counts[:1])
                     # a none class may be among them
@@ -145,7 +160,8 @@ class OVIoUMetric(IoUMetric):
         """Add up the images and score.
 
         Args:
-            results: One int64 array [4, n] per image, or [5, n] with the selection.
+            results: One int64 array [4, n] per image, with further rows for the
+                boundaries (3) and the selection (1).
 
         Returns:
             dict: See the class; percent, rounded to 0.01.
@@ -155,17 +171,21 @@ class OVIoUMetric(IoUMetric):
             logger.info(f'predictions are saved to {self.output_dir}')
             return {}
         names = self.dataset_meta['classes']
-        counts = np.zeros((3, len(names)), dtype=np.int64)
+        rows = 3 if self.boundary is None else 6
+        counts = np.zeros((rows, len(names)), dtype=np.int64)
         for table in results:
-            counts[:, table[0]] += table[1:4]
+            counts[:, table[0]] += table[1:rows + 1]
+        counts, at_boundary = counts[:3], counts[3:]
         seen = None if self.seen is None else match_names(
             names, self.seen.names, self.match)
         summary = {
             key: 100 * value
             for key, value in summarize(counts, seen).items()
         }
+        if self.boundary is not None:
+            summary['boundary_mIoU'] = 100 * summarize(at_boundary)['mIoU']
         self._print_classes(names, counts, logger)
-        selection = selection_scores(results)
+        selection = selection_scores(results, rows + 1)
         if self.out_json:
             report = self._report(
                 names, counts, seen, summary | selection, len(results))
@@ -222,21 +242,22 @@ class OVIoUMetric(IoUMetric):
             classes=classes)
 
 
-def selection_scores(results: Sequence[np.ndarray]) -> dict[str, float]:
+def selection_scores(results: Sequence[np.ndarray], row: int = 4) -> dict[str, float]:
     """How the dynamic category selection did, from integers.
 
     Args:
         results: One table per image, as ``OVIoUMetric.compute_metrics`` takes
             them.
+        row: Of the tables, where the selection stands.
 
     Returns:
         dict: ``selection_recall`` in 0..1 (nan without any label) and
         ``selection_count``; empty where an image has no record of its selection.
     """
-    if not results or any(len(table) < 5 for table in results):
+    if not results or any(len(table) <= row for table in results):
         return {}
-    found = sum(int(((table[3] > 0) & (table[4] > 0)).sum()) for table in results)
+    found = sum(int(((table[3] > 0) & (table[row] > 0)).sum()) for table in results)
     present = sum(int((table[3] > 0).sum()) for table in results)
-    selected = sum(int(table[4].sum()) for table in results)
+    selected = sum(int(table[row].sum()) for table in results)
     return dict(selection_recall=found / present if present else float('nan'),
                 selection_count=selected / len(results))

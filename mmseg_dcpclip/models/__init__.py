@@ -4,11 +4,11 @@ and our way of reading weights in mmengine."""
 from .backbones import CLIPConvNeXtBackbone, CLIPVisionBackbone
 from .data_preprocessor import OpenVocabDataPreProcessor
 from .decode_heads import CosineHead, SpatialEnhancedDecoder
-from .losses import SelectedBCELoss
-from .necks import CosineNeck, TextGuidedAlignment
+from .losses import SelectedBCELoss, SelectedCrossEntropyLoss
+from .necks import CosineNeck, CostAggregation, TextGuidedAlignment
 from .protocol import CategoryHead, CategoryNeck, ImageEncoder
 from .segmentors import DCPCLIP, PAMR, OVSegTTAModel
-from .selection import DynamicCategorySelection, select_categories
+from .selection import DynamicCategorySelection, EveryCategory, select_categories
 from .structures import AlignedFeatures, CLIPFeatures, Pairs, TextEmbeddings
 from .tag_validation import TagValidation, validate_tags
 from .text_encoders import CLIPTextEncoder
@@ -17,10 +17,11 @@ from .weight_routes import register_routes
 __all__ = [
     'AlignedFeatures', 'CLIPConvNeXtBackbone', 'CLIPFeatures', 'CLIPTextEncoder',
     'CLIPVisionBackbone', 'CategoryHead', 'CategoryNeck', 'CosineHead', 'CosineNeck',
-    'DCPCLIP', 'DynamicCategorySelection', 'ImageEncoder', 'OVSegTTAModel',
-    'OpenVocabDataPreProcessor', 'PAMR', 'Pairs', 'SelectedBCELoss',
-    'SpatialEnhancedDecoder', 'TagValidation', 'TextEmbeddings', 'TextGuidedAlignment',
-    'select_categories', 'validate_tags'
+    'CostAggregation', 'DCPCLIP', 'DynamicCategorySelection', 'EveryCategory',
+    'ImageEncoder', 'OVSegTTAModel', 'OpenVocabDataPreProcessor', 'PAMR', 'Pairs',
+    'SelectedBCELoss', 'SelectedCrossEntropyLoss', 'SpatialEnhancedDecoder',
+    'TagValidation', 'TextEmbeddings', 'TextGuidedAlignment', 'select_categories',
+    'validate_tags'
 ]
 
 register_routes()

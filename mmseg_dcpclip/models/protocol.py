@@ -9,7 +9,8 @@
 4. the **head** does the same (``CategoryHead.prepare``) and makes logits of them.
 
 At test time pairs are decoded some at a time, so ``forward`` may see only some of an
-image's categories: what depends on all of them belongs in ``prepare``.
+image's categories: what depends on all of them belongs in ``prepare``, or the neck says
+that it ``needs_all``.
 """
 
 from collections.abc import Mapping
@@ -49,9 +50,12 @@ class CategoryNeck(BaseModule):
         uses_templates: Whether ``forward`` gets the embedding of each template,
             [M, P, D], or only their mean, [M, 1, D].
         takes_filled_up: Whether it minds ``Pairs.valid``, so that it can be exported.
+        needs_all: Whether ``forward`` must see all categories of an image at once; its
+            memory then grows with their number.
     """
     cost_dims: int
     uses_templates: ClassVar[bool] = True
+    needs_all: ClassVar[bool] = False
     takes_filled_up: ClassVar[bool] = False
     at_most: ClassVar[tuple[str, ...]] = ()
 
@@ -100,7 +104,8 @@ class CategoryHead(BaseModule):
         activation: What makes probabilities of logits: ``'sigmoid'``, each category for
             itself; or ``'softmax'``, an image's categories against each other. Views
             are averaged as probabilities with the first, as logits with the second.
-        loss_decode: The segmentation loss, see ``SelectedBCELoss``.
+        loss_decode: The segmentation loss, see ``SelectedBCELoss``, or an
+            ``nn.ModuleList`` of several.
     """
     with_attention: bool = False
     activation: str = 'sigmoid'
@@ -116,6 +121,12 @@ class CategoryHead(BaseModule):
             neck: The neck in front of the head.
         """
         return {}
+
+    @property
+    def losses(self) -> list[nn.Module]:
+        """list: The losses in ``loss_decode``."""
+        several = isinstance(self.loss_decode, nn.ModuleList)
+        return list(self.loss_decode) if several else [self.loss_decode]
 
     def prepare(self, features: CLIPFeatures) -> Any:
         """Once per image: all that its categories share.

@@ -81,8 +81,9 @@ def test_benchmarks_of_the_dataset_configs(tmp_path, write_config, capsys,
     monkeypatch.chdir(tmp_path)
     work = tmp_path / 'work'
     status = main([
-        'test', write_config(), 'none', '--work-dir', str(work), '--benchmarks', 'all',
-        '--data-root', *(f'{name}={root}' for name, root in roots.items())])
+        'test', write_config(), 'none', '--work-dir', str(work), '--boundary',
+        '--benchmarks', 'all', '--data-root',
+        *(f'{name}={root}' for name, root in roots.items())])
     assert status == 0
     out = capsys.readouterr().out
     table = out[out.index('Open-vocabulary segmentation'):]
@@ -102,6 +103,7 @@ def test_benchmarks_of_the_dataset_configs(tmp_path, write_config, capsys,
     ade, voc = rows['ade20k_150'], rows['pascal_voc_20']
     assert (ade['scores']['mIoU'], ade['scores']['mIoU_union']) == (80.0, 66.67)
     assert (voc['scores']['mIoU'], voc['scores']['mIoU_union']) == (66.67, 50.0)
+    assert 0 < ade['scores']['boundary_mIoU'] < 100 and 'boundary' in table
     assert (ade['images'], ade['classes']) == (2, 150)
     assert ' 80.00 ' in table and ' 66.67 ' in table and ' 50.00 ' in table
     # Scores of each class, with the vocabulary they belong to.

@@ -1,9 +1,14 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from toys import toy_pairs
+from toys import toy_model, toy_model_config, toy_pairs, toy_samples
 
-from mmseg_dcpclip.models.losses import SelectedBCELoss, selected_bce
+from mmseg_dcpclip.models.losses import (
+    SelectedBCELoss,
+    build_losses,
+    selected_bce,
+    selected_cross_entropy,
+)
 from mmseg_dcpclip.models.structures import Pairs
 
 
@@ -38,3 +43,61 @@ def test_image_without_labels_adds_nothing():
 def test_bad_option():
     with pytest.raises(ValueError, match='ignored'):
         SelectedBCELoss(ignored='both')
+
+
+@pytest.mark.parametrize('none_logit', [None, 0.5])
+def test_equals_cross_entropy_of_every_pixel(none_logit):
+    torch.manual_seed(0)
+    pairs = Pairs(torch.tensor([0, 0, 0, 1]), torch.tensor([1, 3, 4, 2]), [3, 1])
+    logits = torch.randn(4, 5, 6, requires_grad=True)
+    labels = torch.randint(0, 6, (2, 5, 6))
+    labels[0, :2] = 255
+    loss = selected_cross_entropy(logits, labels, pairs, none_logit)
+
+    expected = 0
+    for b, categories in enumerate(([1, 3, 4], [2])):
+        rows = [m for m in range(4) if pairs.image[m] == b]
+        terms = []
+        for y in range(5):
+            for x in range(6):
+                if int(labels[b, y, x]) in categories:
+                    own = logits[rows, y, x]
+                    right = own[categories.index(int(labels[b, y, x]))]
+                    others = [] if none_logit is None else [torch.tensor([none_logit])]
+                    terms.append(torch.cat([own, *others]).logsumexp(0) - right)
+        expected = expected + torch.stack(terms).mean() / 2
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(*(torch.autograd.grad(x, logits, retain_graph=True)[0]
+                                 for x in (loss, expected)))
+
+
+def test_cross_entropy_of_an_image_without_its_categories_adds_nothing():
+    logits = torch.randn(4, 3, 3, requires_grad=True)
+    labels = torch.full((2, 3, 3), 255)
+    loss = selected_cross_entropy(logits, labels, toy_pairs((3, 1)))
+    loss.backward()
+    assert loss.item() == 0 and (logits.grad == 0).all()
+
+
+def test_several_losses_are_logged_each():
+    both = [dict(type='SelectedBCELoss'),
+            dict(type='SelectedCrossEntropyLoss', loss_weight=3.0)]
+    config = toy_model_config()
+    config['decode_head']['loss_decode'] = both
+    model = toy_model(decode_head=config['decode_head'])
+    data = model.data_preprocessor(toy_samples([(24, 32), (24, 32)]), True)
+    losses = model.loss(**data)
+    alone = {}
+    for one in both:
+        config['decode_head']['loss_decode'] = one
+        alone |= toy_model(decode_head=config['decode_head']).loss(**data)
+    for name in ('decode.loss_bce', 'decode.loss_ce'):
+        torch.testing.assert_close(losses[name], alone[name])
+
+
+@pytest.mark.parametrize('losses, message', [
+    ([], 'nothing to train with'),
+    ([dict(type='SelectedBCELoss')] * 2, "called 'loss_bce'")])
+def test_bad_lists_of_losses(losses, message):
+    with pytest.raises(ValueError, match=message):
+        build_losses(losses)

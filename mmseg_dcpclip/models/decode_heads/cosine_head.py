@@ -6,6 +6,7 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ..losses import LossConfig, build_losses
 from ..protocol import CategoryHead
 from ..structures import AlignedFeatures, CLIPFeatures, Pairs
 
@@ -20,14 +21,14 @@ class CosineHead(CategoryHead):
         trainable: Whether both are learned.
         activation: ``'sigmoid'``, or ``'softmax'`` over an image's categories, as
             training-free work has it (with scale 40 and bias 0).
-        loss_decode: The segmentation loss.
+        loss_decode: The segmentation loss, or several.
         init_cfg: As in mmengine.
 
     Raises:
         ValueError: Another activation.
     """
     def __init__(self, scale: float = 20.0, bias: float = -5.0, trainable: bool = True,
-                 activation: str = 'sigmoid', loss_decode: dict | None = None,
+                 activation: str = 'sigmoid', loss_decode: LossConfig = None,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         if activation not in ('sigmoid', 'softmax'):
@@ -36,7 +37,7 @@ class CosineHead(CategoryHead):
         self.activation = activation
         self.scale = nn.Parameter(torch.tensor(float(scale)), trainable)
         self.bias = nn.Parameter(torch.tensor(float(bias)), trainable)
-        self.loss_decode = MODELS.build(loss_decode or dict(type='SelectedBCELoss'))
+        self.loss_decode = build_losses(loss_decode)
 
     def forward(self, features: CLIPFeatures, aligned: AlignedFeatures, pairs: Pairs,
                 prepared: Any = None) -> Tensor:

@@ -11,6 +11,7 @@ from mmengine.model import BaseModule, ModuleList, bias_init_with_prob
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ..losses import LossConfig, build_losses
 from ..protocol import CategoryHead, CategoryNeck, ImageEncoder
 from ..structures import AlignedFeatures, CLIPFeatures, Pairs, per_pair
 from ..tracing import fixed
@@ -235,7 +236,7 @@ class SpatialEnhancedDecoder(CategoryHead):
         norm_cfg: Norm behind the 3 x 3 convs, as in mmcv. None: no norm. A group norm
             levels each category's map by itself and so hides whether the category is
             there at all.
-        loss_decode: The segmentation loss.
+        loss_decode: The segmentation loss, or several.
         init_cfg: As in mmengine.
     """
 
@@ -258,7 +259,7 @@ class SpatialEnhancedDecoder(CategoryHead):
                  window_size: int = 12,
                  mlp_ratio: float = 2,
                  norm_cfg: dict | None = None,
-                 loss_decode: dict | None = None,
+                 loss_decode: LossConfig = None,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
         widths = dict(guidance_dims=guidance_dims, similarity_dims=similarity_dims,
@@ -284,7 +285,7 @@ class SpatialEnhancedDecoder(CategoryHead):
                 2**i))
             dims //= 2
         self.conv_seg = nn.Conv2d(dims, 1, 3, padding=1)
-        self.loss_decode = MODELS.build(loss_decode or dict(type='SelectedBCELoss'))
+        self.loss_decode = build_losses(loss_decode)
 
     @classmethod
     def sizes(cls, backbone: ImageEncoder, neck: CategoryNeck) -> dict[str, Any]:

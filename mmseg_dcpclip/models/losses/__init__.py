@@ -1,4 +1,7 @@
+from .build import LossConfig, build_losses
 from .finite import check_finite
 from .selected_bce import SelectedBCELoss, selected_bce
+from .selected_ce import SelectedCrossEntropyLoss, selected_cross_entropy
 
-__all__ = ['SelectedBCELoss', 'check_finite', 'selected_bce']
+__all__ = ['LossConfig', 'SelectedBCELoss', 'SelectedCrossEntropyLoss',
+           'build_losses', 'check_finite', 'selected_bce', 'selected_cross_entropy']

@@ -309,9 +309,9 @@ class DCPCLIP(SecondLookMixin, TrainingMixin, AllWeightsMixin, BaseSegmentor):
         joined = selected | present if self.join_ground_truth else selected
         pairs = Pairs.from_mask(joined)
         logits = resize(self.decode(features, text, pairs), images.shape[-2:])
-        head_loss = self.decode_head.loss_decode
-        losses = {f'decode.{head_loss.loss_name}': head_loss(
-            logits, labels, pairs, self.ignore_index)}
+        losses = {f'decode.{loss.loss_name}': loss(
+            logits, labels, pairs, self.ignore_index)
+            for loss in self.decode_head.losses}
         if self.auxiliary_head is not None:
             maps = (*features.shallow, features.patch_map)
             losses.update(add_prefix(

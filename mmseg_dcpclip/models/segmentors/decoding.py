@@ -45,6 +45,8 @@ def decode_pairs(neck: CategoryNeck, head: CategoryHead, features: CLIPFeatures,
     if not torch.is_grad_enabled():
         places = max_places or MAX_PLACES['cuda' if mean.is_cuda else 'cpu']
         most = max(1, places // features.patch.shape[1])
+        if neck.needs_all:
+            most = max(most, *pairs.counts)
     if compiled:
         decode = partial(decode_compiled, **(compile_options or {}))
     parts, start = [], 0
