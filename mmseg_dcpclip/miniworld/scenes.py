@@ -1,0 +1,323 @@
+"""Draws scenes: pictures whose grounds and things belong together.
+
+Beside what ``draw`` makes hard, brightness lies: grounds get darker towards one end, a
+sunny place ends in a sharp line, things throw soft shadows and have parts of different
+brightness, while what ends at a border often has the same brightness as its neighbour.
+Things have a thin dark outline, which belongs to them.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from .draw import _COLOUR_TABLE, _SURFACE_TABLE, SIDE, _texture, check_drawing
+from .scene_kinds import KINDS, Kind, Slots, slots_of
+from .scene_shapes import BORDERS, FORMS, INSETS, INSIDE, REACH, Part
+from .surfaces import TILE
+
+
+class SceneDifficulty(NamedTuple):
+    """How hard the scenes are.
+
+    Attributes:
+        guests: How often a thing from elsewhere is there, in 64ths; also how often a
+            ground is one from elsewhere, in 256ths.
+        slope: Strongest change of brightness across the picture or a ground (share).
+        sunny: Most by which a sunny place is brighter (share).
+        shadow: How much of the light a shadow takes (share).
+        outline: Light that is left on an outline (share).
+        drift: Most that a surface's colours are off (8-bit steps).
+        grain: Standard deviation of the pixel noise (8-bit steps).
+        clutter: Least and most occluding specks.
+    """
+    guests: int = 16
+    slope: float = 0.3
+    sunny: float = 0.3
+    shadow: float = 0.4
+    outline: float = 0.5
+    drift: int = 18
+    grain: float = 22.0
+    clutter: tuple[int, int] = (4, 9)
+
+
+NORMAL = SceneDifficulty()
+
+
+class Standing(NamedTuple):
+    """A thing in a scene.
+
+    Attributes:
+        sort: Its number in the kind of scene, -1: a guest.
+        ground: Band that it stands on.
+        foot: Its y and x, as shares of the side.
+        form: Key of ``FORMS``.
+    """
+    sort: int
+    ground: int
+    foot: tuple[float, float]
+    form: str
+
+
+class Scene(NamedTuple):
+    """A drawn scene.
+
+    Attributes:
+        picture: RGB, uint8 [side, side, 3].
+        label: Category ids, int64 [side, side].
+        kind: Its number in ``KINDS``.
+        owner: Which region a pixel belongs to, int64 [side, side]: the bands from top
+            to bottom, the inset, the things from back to front.
+        chosen: Category of each region.
+        things: In the order of their regions.
+        outlined: Pixels on the outline of a thing, bool [side, side].
+    """
+    picture: np.ndarray
+    label: np.ndarray
+    kind: int
+    owner: np.ndarray
+    chosen: list[int]
+    things: list[Standing]
+    outlined: np.ndarray
+
+
+@lru_cache(maxsize=8)
+def _axes(side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Middles of the pixels, y [side, 1] and x [1, side] in 0..1."""
+    axis = (np.arange(side) + 0.5) / side
+    return axis[:, None], axis[None, :]
+
+
+@lru_cache(maxsize=1)
+def _grain() -> np.ndarray:
+    """Pixel noise of unit deviation, float32 [TILE, TILE, 3], always the same."""
+    dice = np.random.default_rng(41).integers(-3, 4, (4, TILE, TILE, 3)).sum(0)
+    return dice.astype(np.float32) / 4  # each die has the variance 4
+
+
+def _bands(kind: Kind, r: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Heights of the borders between the bands, [bands - 1, side]."""
+    count = len(kind.borders)
+    if not count:
+        return np.zeros((0, x.shape[1]))
+    middles = ((0.42 + 0.2 * r[0, 0], ) if count == 1 else
+               (0.28 + 0.1 * r[0, 0], 0.6 + 0.12 * r[1, 0]))
+    rows = [middle + BORDERS[name](x[0], own)
+            for middle, name, own in zip(middles, kind.borders, r[:, 1:], strict=False)]
+    return np.maximum.accumulate(np.asarray(rows), axis=0)
+
+
+def _stand(kind: Kind, number: int, heights: np.ndarray, r: np.ndarray
+           ) -> tuple[Standing, float]:
+    """Where a thing of a sort stands on its ground, and how high it is."""
+    sort = kind.sorts[number]
+    across = 0.08 + 0.84 * float(r[0])
+    return _foot(number, sort.form, sort.ground, sort.size, across, float(r[1]),
+                 heights)
+
+
+def _foot(number: int, form: str, ground: int, size: float, across: float, down: float,
+          heights: np.ndarray) -> tuple[Standing, float]:
+    column = min(int(across * heights.shape[1]), heights.shape[1] - 1)
+    top = float(heights[ground - 1, column]) if ground else 0.12
+    bottom = float(heights[ground, column]) if ground < len(heights) else 0.98
+    foot = top + (bottom - top) * (0.25 + 0.7 * down)
+    return (Standing(number, ground, (foot, across), form),
+            size * (0.55 + 0.75 * foot))
+
+
+def _things(rng: np.random.Generator, kind: Kind, heights: np.ndarray, guests: int
+            ) -> list[tuple[Standing, float]]:
+    """The things of a scene and their heights, those at the back first."""
+    r, dice = rng.random((5, 2)), rng.integers(0, 64, 6)
+    things = []
+    host = dice[0] < kind.sorts[0].chance
+    if host:
+        first, size = _stand(kind, 0, heights, r[0])
+        things.append((first, size))
+        if dice[3] < 20:  # a second one
+            things.append(_stand(kind, 0, heights, r[4]))
+        if dice[1] < kind.sorts[1].chance:  # what belongs to it is beside it
+            own = kind.sorts[1]
+            way = 1 if first.foot[1] < 0.5 else -1
+            across = first.foot[1] + way * (0.4 * size + 0.3 * own.size)
+            things.append(_foot(1, own.form, own.ground, own.size,
+                                min(max(across, 0.05), 0.95), 0.5 + 0.5 * float(r[1, 1]),
+                                heights))
+    elif dice[1] < 6:
+        things.append(_stand(kind, 1, heights, r[1]))
+    if dice[2] < kind.sorts[2].chance:
+        things.append(_stand(kind, 2, heights, r[2]))
+    if dice[4] < guests or not things:
+        form = tuple(FORMS)[int(dice[5]) % len(FORMS)]
+        things.append(_foot(-1, form, len(heights), 0.36, 0.1 + 0.8 * float(r[3, 0]),
+                            float(r[3, 1]), heights))
+    return sorted(things, key=lambda thing: thing[0].foot[0])
+
+
+def _choose(rng: np.random.Generator, pool: Sequence[int], slots: Slots, number: int,
+            numbers: Sequence[int], guests: int) -> list[int]:
+    """A category for each slot, none twice where the pool has others.
+
+    Args:
+        rng: Source of the choice.
+        pool: Category ids.
+        slots: Of the pool.
+        number: Of the kind of scene.
+        numbers: Slots of the kind; -1: a thing that is a guest.
+        guests: Share of grounds from elsewhere, in 256ths.
+    """
+    chosen: list[int] = []
+    tables = slots.likely[number]
+    grounds = len(KINDS[number].bands) + 1
+    for slot in numbers:
+        table = slots.things if slot < 0 else tables[slot]
+        if 0 <= slot < grounds and rng.integers(256) < guests:
+            table = slots.grounds
+        for _ in range(8):
+            place = int(table.searchsorted(rng.integers(table[-1]), 'right'))
+            if pool[place] not in chosen:
+                break
+        chosen.append(int(pool[place]))
+    return chosen
+
+
+def _inside(part: Part, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Where a part lies, bool [H, W], from u [1, W] and v [H, 1]."""
+    a, b = (u - part.u) / part.width, (v - part.v) / part.height
+    if part.shape == 'oval':
+        return a * a + b * b < 1
+    a, b = np.abs(a), (b if part.shape != 'box' else np.abs(b))
+    if part.shape == 'box':
+        return (a < 1) & (b < 1)
+    up = (1 - b) if part.shape == 'cone' else (1.6 + 0.4 * b)
+    return (2 * a < up) & (np.abs(b) < 1)
+
+
+def _form(form: str, u: np.ndarray, v: np.ndarray
+          ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mask, brightness and outline of a thing, each [H, W]."""
+    light = np.zeros((len(v), u.shape[1]))
+    for part in FORMS[form]:
+        light[_inside(part, u, v)] = part.light
+    mask = light > 0
+    line = np.zeros_like(mask)
+    line[1:-1, 1:-1] = mask[1:-1, 1:-1] & ~(
+        mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:])
+    return mask, light, line
+
+
+def compose(rng: np.random.Generator, pool: Sequence[int], side: int = SIDE,
+            difficulty: SceneDifficulty = NORMAL) -> Scene:
+    """Draw a scene, and tell what is where.
+
+    Args:
+        rng: Source of everything random in it.
+        pool: Category ids (indices into ``SURFACES``) to choose from.
+        side: Height and width in pixels, at most ``TILE``.
+        difficulty: Light, grain, guests.
+
+    Raises:
+        ValueError: The pool is empty or the side is not in 8..TILE.
+    """
+    check_drawing(pool, side)
+    d = difficulty
+    number = int(rng.integers(len(KINDS)))
+    kind, bands = KINDS[number], len(KINDS[number].bands)
+    y, x = _axes(side)
+    r = rng.random((4, 5))
+    heights = _bands(kind, r[:2], x)
+    standing = _things(rng, kind, heights, d.guests)
+    things = [thing for thing, _ in standing]
+    # Things of one sort are of one category.
+    numbers = [*range(bands + 1),
+               *(thing.sort if thing.sort < 0 else bands + 1 + thing.sort
+                 for thing in things)]
+    distinct = list(dict.fromkeys(numbers))
+    by_slot = dict(zip(distinct, _choose(rng, pool, slots_of(tuple(pool)), number,
+                                         distinct, d.guests), strict=True))
+    chosen = [by_slot[slot] for slot in numbers]
+
+    owner = np.zeros((side, side), np.int64)
+    for height in heights:
+        owner += y > height
+    top = float(heights[-1].max() + heights[-1].min()) / 2 if bands > 1 else 0.0
+    inset = INSETS[kind.inset](x, y, top, r[2])
+    if kind.inset in INSIDE:
+        inset &= owner == (bands - 1 if INSIDE[kind.inset] == 'lowest' else 0)
+    owner[inset] = bands
+    # 2 * region + (1 on the foreground colour), as in draw.
+    paint = 2 * owner
+    for i in range(bands + 1):
+        if i < bands or kind.inset != 'none':
+            np.add(paint, _texture(rng, chosen[i], side, side), out=paint,
+                   where=owner == i)
+
+    s = 2 * rng.random((len(numbers) + 3, 2)) - 1
+    light = 1 + d.slope * s[:bands + 1, 0].take(owner) * (y - 0.5)
+    lit = int(s[-1, 0] > 0) * (bands - 1)  # a sunny place in this band
+    edge = (x - 0.5 - 0.3 * s[-2, 0]) + s[-2, 1] * (y - 0.5) > 0
+    light[edge & (owner == lit)] *= 1 + d.sunny * abs(s[-1, 1])
+    sun = 1 if s[-3, 0] > 0 else -1
+    outlined = np.zeros((side, side), bool)
+    for i, (thing, size) in enumerate(standing, bands + 1):
+        foot, across = thing.foot
+        _shade(light, x, y, foot, across + 0.3 * sun * size, size, d.shadow)
+        top, bottom = max(0, int((foot - size) * side) - 1), min(
+            side, int(foot * side) + 2)
+        left = max(0, int((across - REACH * size) * side) - 1)
+        right = min(side, int((across + REACH * size) * side) + 2)
+        flip = 1 if s[i, 0] > 0 else -1
+        u = (x[:, left:right] - across) * (flip / size)
+        v = (foot - y[top:bottom]) / size
+        mask, own, line = _form(thing.form, u, v)
+        own *= 1 + 0.25 * sun * flip * s[i, 1] * u
+        own[line] *= d.outline
+        box = np.s_[top:bottom, left:right]
+        texture = _texture(rng, chosen[i], bottom - top, right - left)
+        np.copyto(paint[box], texture + 2 * i, where=mask)
+        np.copyto(light[box], own, where=mask)
+        np.copyto(outlined[box], line, where=mask)
+    light *= (1 + 0.4 * d.slope * s[-3, 1]) + d.slope * s[-1, 0] * (x - 0.5)
+
+    colours = _COLOUR_TABLE[_SURFACE_TABLE[chosen][:, [2, 0]].ravel()]
+    colours = colours + rng.integers(-d.drift, d.drift + 1, colours.shape
+                                     ).astype(np.float32)
+    picture = colours.take(paint, axis=0)
+    picture *= light.astype(np.float32)[..., None]
+    specks = rng.integers(d.clutter[0], d.clutter[1] + 1)
+    for (i, j, height, width), colour in zip(
+            rng.integers((0, 0, 1, 1), (side - 4, side - 4, 5, 5), (specks, 4)),
+            rng.integers(0, 256, (specks, 3)), strict=True):
+        picture[i:i + height, j:j + width] = colour
+    i, j = rng.integers(0, TILE - side + 1, 2)
+    picture += np.float32(d.grain) * _grain()[i:i + side, j:j + side]
+    np.clip(picture, 0, 255, out=picture)
+    owner = paint >> 1
+    return Scene(picture.astype(np.uint8), np.asarray(chosen, np.int64).take(owner),
+                 number, owner, chosen, things, outlined)
+
+
+def _shade(light: np.ndarray, x: np.ndarray, y: np.ndarray, foot: float, across: float,
+           size: float, share: float) -> None:
+    """Darken an oval with a soft edge around a foot, in place."""
+    side = len(light)
+    wide, high = 0.6 * size, 0.17 * size
+    box = np.s_[max(0, int((foot - high) * side)):int((foot + high) * side) + 1,
+                max(0, int((across - wide) * side)):max(
+                    0, int((across + wide) * side) + 1)]
+    u = (x[:, box[1]] - across) / wide
+    v = (y[box[0]] - foot) / high
+    light[box] *= 1 - share * np.clip(1.6 - 1.6 * (u * u + v * v), 0, 1)
+
+
+def draw_scene(rng: np.random.Generator, pool: Sequence[int], side: int = SIDE,
+               difficulty: SceneDifficulty = NORMAL) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a scene and its label map; arguments and errors as of ``compose``.
+
+    Returns:
+        tuple: RGB picture, uint8 [side, side, 3], and category ids, int64 [side, side].
+    """
+    scene = compose(rng, pool, side, difficulty)
+    return scene.picture, scene.label
