@@ -130,6 +130,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help='folder (default: pictures)')
     draw.add_argument('--pictures', type=positive, default=3, metavar='N',
                       help='how many (default: 3)')
+    draw.add_argument('--scenes', action='store_true',
+                      help='pictures whose parts belong together')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -360,5 +362,5 @@ def _draw(args: argparse.Namespace) -> int:
     from ..miniworld.demo import draw_examples
     say(*(f'dcpclip segment {shlex.quote(str(drawn.path))} --words '
           f'{shlex.quote("; ".join(drawn.words))}'
-          for drawn in draw_examples(args.out, args.pictures)))
+          for drawn in draw_examples(args.out, args.pictures, scenes=args.scenes)))
     return 0

@@ -15,10 +15,12 @@ from ..files import write_atomic
 from ..models.weight_routes import read_checkpoint
 from ..vocabulary import Vocabulary
 from .draw import draw_picture
+from .scenes import draw_scene
 from .splits import BENCHMARKS, SEEN
 from .surfaces import NAMES
 
 CONFIGS = {'frozen CLIP': 'dcpclip_mini_frozen', 'DCP-CLIP': 'dcpclip_mini'}
+SCENE_CONFIGS = CONFIGS | {'DCP-CLIP': 'dcpclip_mini_scenes'}
 SCORES = ('mIoU', 'seen_mIoU', 'unseen_mIoU', 'mIoU_union')
 PICTURE_SEED = 1041  # of the segmented picture; no test picture has it
 SHEET_SEEDS = range(4)
@@ -63,20 +65,23 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
                    for line in (header, ['---'] * len(header), *rows))
 
 
-def contact_sheet(configs: Mapping[str, Path], checkpoint: Path) -> Image.Image:
+def contact_sheet(configs: Mapping[str, Path], checkpoint: Path, scenes: bool = False
+                  ) -> Image.Image:
     """Picture, ground truth, frozen CLIP and DCP-CLIP on pictures of mini-847.
 
     Args:
         configs: Paths by the names of ``CONFIGS``.
         checkpoint: Weights of DCP-CLIP.
+        scenes: Whether the pictures are those of scene-847.
     """
+    draw = draw_scene if scenes else draw_picture
     pool = BENCHMARKS['mini-847']
     words = Vocabulary.load('mini-847')
     predictors = [Predictor(configs['frozen CLIP']),
                   Predictor(configs['DCP-CLIP'], checkpoint)]
     rows = []
     for seed in SHEET_SEEDS:
-        picture, label = draw_picture(np.random.default_rng(seed), pool)
+        picture, label = draw(np.random.default_rng(seed), pool)
         maps = [np.searchsorted(pool, label)]
         maps += [p.predict([picture], words)[0].pred_sem_seg.data[0].numpy()
                  for p in predictors]
@@ -98,15 +103,16 @@ class DrawnPicture:
     words: list[str]
 
 
-def draw_unseen(out: Path) -> DrawnPicture:
+def draw_unseen(out: Path, scenes: bool = False) -> DrawnPicture:
     """Draw a picture of categories that no training saw, with its ground truth.
 
     Args:
         out: Gets ``picture.png`` and ``picture_truth.png``.
+        scenes: Whether it is a scene.
     """
     rng = np.random.default_rng(PICTURE_SEED)
     unseen = [i for i in range(len(NAMES)) if i not in SEEN]
-    picture, label = draw_picture(rng, unseen)
+    picture, label = (draw_scene if scenes else draw_picture)(rng, unseen)
     path = out / 'picture.png'
     Image.fromarray(picture).save(path)
     there = [NAMES[i] for i in np.unique(label)]
@@ -116,20 +122,22 @@ def draw_unseen(out: Path) -> DrawnPicture:
     return DrawnPicture(path, [*there, *absent_words(rng, there)])
 
 
-def draw_examples(out: Path, count: int, seed: int = PICTURE_SEED + 1
-                  ) -> list[DrawnPicture]:
+def draw_examples(out: Path, count: int, seed: int = PICTURE_SEED + 1,
+                  scenes: bool = False) -> list[DrawnPicture]:
     """Draw pictures of any categories, ``0.png`` and so on.
 
     Args:
         out: A folder, which is made if need be.
         count: How many.
         seed: Of the first; those after it have the next ones.
+        scenes: Whether they are scenes.
     """
+    draw = draw_scene if scenes else draw_picture
     out.mkdir(parents=True, exist_ok=True)
     examples = []
     for i in range(count):
         rng = np.random.default_rng(seed + i)
-        picture, label = draw_picture(rng, range(len(NAMES)))
+        picture, label = draw(rng, range(len(NAMES)))
         content = io.BytesIO()
         Image.fromarray(picture).save(content, 'PNG')
         write_atomic(out / f'{i}.png', content.getvalue())
