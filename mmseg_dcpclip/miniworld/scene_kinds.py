@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .scene_shapes import BORDERS, FORMS, INSETS
+from .splits import SEEN
 from .surfaces import COLOURS, SURFACES, TEXTURES
 
 NUM_KINDS = 40
@@ -94,7 +95,10 @@ def is_ground(category: int) -> bool:
 
 def _family(rng: np.random.Generator, textures: tuple[str, ...], used: np.ndarray
             ) -> Family:
-    """A family of surfaces that others have not had much; adds to ``used``."""
+    """A family of surfaces that others have not had much; adds to ``used``.
+
+    Two of them at least are seen in segmentation training.
+    """
     def draw() -> Family:
         def some(names: tuple[str, ...], count: int) -> tuple[str, ...]:
             return tuple(names[i] for i in np.sort(rng.permutation(len(names))[:count]))
@@ -102,8 +106,9 @@ def _family(rng: np.random.Generator, textures: tuple[str, ...], used: np.ndarra
 
     families = [draw() for _ in range(16)]
     members = [family.parts() == 3 for family in families]
-    best = min(range(16), key=lambda i: int(used[members[i]].max()) * 1000
-               + int(used[members[i]].sum()))
+    best = min(range(16), key=lambda i: (
+        members[i][list(SEEN)].sum() < 2, used[members[i]].max(),
+        used[members[i]].sum()))
     used += members[best]
     return families[best]
 

@@ -35,7 +35,7 @@ BORDERS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = dict(
     roofs=lambda x, r: 0.07 * _tent(x * (2.5 + 2 * r[0]) + r[1]),
     blocks=_blocks,
     waves=lambda x, r: 0.03 * _wave(x * (4 + 3 * r[0]) + r[1]),
-    slope=lambda x, r: (0.5 * (x - 0.5) if r[0] < 0.5 else 0.5 * (0.5 - x)),
+    slope=lambda x, r: (0.3 * (x - 0.5) if r[0] < 0.5 else 0.3 * (0.5 - x)),
     arches=lambda x, r: 0.12 * np.abs(_wave(x * (1 + r[0]) + r[1])) - 0.06,
 )
 
