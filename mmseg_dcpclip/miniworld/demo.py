@@ -87,8 +87,7 @@ def contact_sheet(configs: Mapping[str, Path], checkpoint: Path, scenes: bool = 
                  for p in predictors]
         palette = np.array(words.palette, np.uint8)
         rows.append(np.concatenate([picture, *(palette[m] for m in maps)], 1))
-    sheet = Image.fromarray(np.concatenate(rows))
-    return sheet.resize((sheet.width * 3, sheet.height * 3), Image.Resampling.NEAREST)
+    return _enlarged(rows, 3)
 
 
 @dataclass
@@ -145,6 +144,33 @@ def draw_examples(out: Path, count: int, seed: int = PICTURE_SEED + 1,
         examples.append(DrawnPicture(
             out / f'{i}.png', [*there, *absent_words(rng, there, 3)]))
     return examples
+
+
+def draw_overview(count: int, seed: int = PICTURE_SEED + 1, scenes: bool = False
+                  ) -> Image.Image:
+    """The pictures of ``draw_examples`` and their label maps, four pairs in a row.
+
+    Args:
+        count: How many.
+        seed: Of the first; those after it have the next ones.
+        scenes: Whether they are scenes.
+    """
+    draw = draw_scene if scenes else draw_picture
+    palette = np.array(Vocabulary(NAMES).palette, np.uint8)
+    pairs = []
+    for i in range(count):
+        picture, label = draw(np.random.default_rng(seed + i), range(len(NAMES)))
+        pairs.append(np.concatenate([picture, palette[label]], 1))
+    pairs += [np.full_like(pairs[0], 255)] * (-count % 4)
+    return _enlarged([np.concatenate(pairs[i:i + 4], 1)
+                      for i in range(0, len(pairs), 4)], 2)
+
+
+def _enlarged(rows: Sequence[np.ndarray], factor: int) -> Image.Image:
+    """Rows of a sheet, each pixel several times."""
+    sheet = Image.fromarray(np.concatenate(rows))
+    return sheet.resize((sheet.width * factor, sheet.height * factor),
+                        Image.Resampling.NEAREST)
 
 
 def absent_words(rng: np.random.Generator, there: Sequence[str], count: int = 20

@@ -108,51 +108,47 @@ def _bands(kind: Kind, r: np.ndarray, x: np.ndarray) -> np.ndarray:
     return np.maximum.accumulate(np.asarray(rows), axis=0)
 
 
-def _stand(kind: Kind, number: int, heights: np.ndarray, r: np.ndarray
-           ) -> tuple[Standing, float]:
-    """Where a thing of a sort stands on its ground, and how high it is."""
-    sort = kind.sorts[number]
-    across = 0.08 + 0.84 * float(r[0])
-    return _foot(number, sort.form, sort.ground, sort.size, across, float(r[1]),
-                 heights)
-
-
-def _foot(number: int, form: str, ground: int, size: float, across: float, down: float,
-          heights: np.ndarray) -> tuple[Standing, float]:
+def _stand(number: int, form: str, ground: int, size: float, across: float, down: float,
+           heights: np.ndarray) -> tuple[Standing, float]:
+    """A thing on its ground, and how high it is: the nearer, the higher."""
     column = min(int(across * heights.shape[1]), heights.shape[1] - 1)
     top = float(heights[ground - 1, column]) if ground else 0.12
     bottom = float(heights[ground, column]) if ground < len(heights) else 0.98
     foot = top + (bottom - top) * (0.25 + 0.7 * down)
-    return (Standing(number, ground, (foot, across), form),
-            size * (0.55 + 0.75 * foot))
+    return Standing(number, ground, (foot, across), form), size * (0.55 + 0.75 * foot)
 
 
 def _things(rng: np.random.Generator, kind: Kind, heights: np.ndarray, guests: int
             ) -> list[tuple[Standing, float]]:
     """The things of a scene and their heights, those at the back first."""
-    r, dice = rng.random((5, 2)), rng.integers(0, 64, 6)
+    r, dice = rng.random((5, 2)).tolist(), rng.integers(0, 64, 6).tolist()
     things = []
-    host = dice[0] < kind.sorts[0].chance
-    if host:
-        first, size = _stand(kind, 0, heights, r[0])
-        things.append((first, size))
+
+    def add(number: int, across: float, down: float) -> None:
+        sort = kind.sorts[number]
+        things.append(_stand(number, sort.form, sort.ground, sort.size, across, down,
+                             heights))
+
+    def somewhere(number: int, place: list[float]) -> None:
+        add(number, 0.08 + 0.84 * place[0], place[1])
+
+    if dice[0] < kind.sorts[0].chance:
+        somewhere(0, r[0])
+        first, size = things[0]
         if dice[3] < 20:  # a second one
-            things.append(_stand(kind, 0, heights, r[4]))
+            somewhere(0, r[4])
         if dice[1] < kind.sorts[1].chance:  # what belongs to it is beside it
-            own = kind.sorts[1]
             way = 1 if first.foot[1] < 0.5 else -1
-            across = first.foot[1] + way * (0.4 * size + 0.3 * own.size)
-            things.append(_foot(1, own.form, own.ground, own.size,
-                                min(max(across, 0.05), 0.95), 0.5 + 0.5 * float(r[1, 1]),
-                                heights))
+            across = first.foot[1] + way * (0.4 * size + 0.3 * kind.sorts[1].size)
+            add(1, min(max(across, 0.05), 0.95), 0.5 + 0.5 * r[1][1])
     elif dice[1] < 6:
-        things.append(_stand(kind, 1, heights, r[1]))
+        somewhere(1, r[1])
     if dice[2] < kind.sorts[2].chance:
-        things.append(_stand(kind, 2, heights, r[2]))
+        somewhere(2, r[2])
     if dice[4] < guests or not things:
-        form = tuple(FORMS)[int(dice[5]) % len(FORMS)]
-        things.append(_foot(-1, form, len(heights), 0.36, 0.1 + 0.8 * float(r[3, 0]),
-                            float(r[3, 1]), heights))
+        form = tuple(FORMS)[dice[5] % len(FORMS)]
+        things.append(_stand(-1, form, len(heights), 0.36, 0.1 + 0.8 * r[3][0], r[3][1],
+                             heights))
     return sorted(things, key=lambda thing: thing[0].foot[0])
 
 

@@ -72,8 +72,9 @@ def test_command(settings: Settings, job: Run, name: str, slot: int = 0) -> list
     folders = ['--data-root', *(f'{k}={v}' for k, v in roots)] if roots else []
     return _shared(
         settings, slot, 'test', _config(settings, name), job.checkpoint,
-        '--benchmarks', *WORLDS[settings.world].benchmarks, '--work-dir', str(job.folder / f'test-{name}'),
-        *folders, '--cfg-options', 'default_hooks.cost.type=CostHook',
+        '--benchmarks', *WORLDS[settings.world].benchmarks,
+        '--work-dir', str(job.folder / f'test-{name}'), *folders,
+        '--cfg-options', 'default_hooks.cost.type=CostHook',
         'default_hooks.cost.out=cost.json', *job.options)
 
 

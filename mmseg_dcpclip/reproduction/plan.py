@@ -169,8 +169,8 @@ class Plan:
         """What decides the scores, besides the weights."""
         config = self.load(name, options)
         benchmarks = collect_benchmarks(
-            config, WORLDS[self.settings.world].benchmarks, configs_folder() / '_base_' / 'datasets',
-            test_roots(self.settings))
+            config, WORLDS[self.settings.world].benchmarks,
+            configs_folder() / '_base_' / 'datasets', test_roots(self.settings))
         return dict(
             model=config.model.to_dict(),
             benchmarks=[(b.name, b.dataloader, b.evaluator) for b in benchmarks])

@@ -98,7 +98,7 @@ def test_scenes_are_the_small_world_on_other_pictures(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     train = [line for line in lines if 'mmseg_dcpclip.cli train ' in line]
     test = [line for line in lines if 'mmseg_dcpclip.cli test ' in line]
-    assert len(train) == 5 and len(test) == 7
+    assert len(train) == 6 and len(test) == 7
     assert all('train_dataloader.dataset.scenes=True' in line for line in train)
     assert all('--benchmarks scene-847 scene-459 scene-150 scene-59 scene-20 ' in line
                and '/scenes/runs/' in line for line in test)
