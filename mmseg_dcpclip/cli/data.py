@@ -363,10 +363,11 @@ def _draw(args: argparse.Namespace) -> int:
     check_folder(args.out)
     if args.sheet is not None:
         check_file(args.sheet)
-    from ..miniworld.demo import draw_examples, draw_overview
+    from ..miniworld.demo import draw_examples, draw_overview, write_png
     say(*(f'dcpclip segment {shlex.quote(str(drawn.path))} --words '
           f'{shlex.quote("; ".join(drawn.words))}'
           for drawn in draw_examples(args.out, args.pictures, scenes=args.scenes)))
     if args.sheet is not None:
-        draw_overview(args.pictures, scenes=args.scenes).save(args.sheet)
+        args.sheet.parent.mkdir(parents=True, exist_ok=True)
+        write_png(args.sheet, draw_overview(args.pictures, scenes=args.scenes))
     return 0

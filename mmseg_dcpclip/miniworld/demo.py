@@ -137,9 +137,7 @@ def draw_examples(out: Path, count: int, seed: int = PICTURE_SEED + 1,
     for i in range(count):
         rng = np.random.default_rng(seed + i)
         picture, label = draw(rng, range(len(NAMES)))
-        content = io.BytesIO()
-        Image.fromarray(picture).save(content, 'PNG')
-        write_atomic(out / f'{i}.png', content.getvalue())
+        write_png(out / f'{i}.png', Image.fromarray(picture))
         there = [NAMES[i] for i in np.unique(label)]
         examples.append(DrawnPicture(
             out / f'{i}.png', [*there, *absent_words(rng, there, 3)]))
@@ -164,6 +162,13 @@ def draw_overview(count: int, seed: int = PICTURE_SEED + 1, scenes: bool = False
     pairs += [np.full_like(pairs[0], 255)] * (-count % 4)
     return _enlarged([np.concatenate(pairs[i:i + 4], 1)
                       for i in range(0, len(pairs), 4)], 2)
+
+
+def write_png(path: Path, image: Image.Image) -> None:
+    """Write a picture, whole or not at all."""
+    content = io.BytesIO()
+    image.save(content, 'PNG')
+    write_atomic(path, content.getvalue())
 
 
 def _enlarged(rows: Sequence[np.ndarray], factor: int) -> Image.Image:

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 from mmseg.registry import DATASETS
+from PIL import Image
 
+from mmseg_dcpclip.cli import main
 from mmseg_dcpclip.evaluation.benchmarks import collect_benchmarks
 from mmseg_dcpclip.miniworld import demo
 from mmseg_dcpclip.miniworld.draw import draw_picture
@@ -228,6 +230,18 @@ def test_benchmarks_beside_the_old_ones():
         collect_benchmarks(old, ['scene-21'], CONFIGS)
     assert new.train_dataloader.dataset.scenes
     assert new.train_dataloader.dataset.categories == 'mini-seen'
+
+
+def test_sheet_of_scenes(tmp_path, capsys):
+    sheet = tmp_path / 'new' / 'sheet.png'
+    assert main(['data', 'draw', str(tmp_path), '--scenes', '--pictures', '5',
+                 '--sheet', str(sheet)]) == 0
+    first = np.asarray(Image.open(tmp_path / '0.png'))
+    drawn = np.asarray(Image.open(sheet))
+    assert drawn.shape == (2 * 2 * 96, 4 * 2 * 2 * 96, 3)  # two rows, twice as large
+    assert np.array_equal(drawn[:192:2, :192:2], first)
+    assert (drawn[192:, 384:] == 255).all()
+    assert capsys.readouterr().out.count('dcpclip segment ') == 5
 
 
 def test_examples_may_be_scenes(tmp_path):
