@@ -46,8 +46,10 @@ class Family(NamedTuple):
         places = ([_COLOURS.index(c) for c in self.front],
                   [_TEXTURES.index(t) for t in self.textures],
                   [_COLOURS.index(c) for c in self.back])
-        return sum(np.isin(_PARTS[:, i], own).astype(np.int64)
-                   for i, own in enumerate(places))
+        counts = np.zeros(len(_PARTS), np.int64)
+        for i, own in enumerate(places):
+            counts += np.isin(_PARTS[:, i], own)
+        return counts
 
 
 class Sort(NamedTuple):
@@ -120,7 +122,7 @@ def _kinds() -> tuple[Kind, ...]:
     kinds = []
     for number in range(NUM_KINDS):
         count = (2, 3, 2, 3, 1)[number % 5]
-        sorts = []
+        sorts: list[Sort] = []
         for form, chance in zip(rng.permutation(len(forms))[:3], (58, 50, 36),
                                 strict=True):
             ground = count - 1 if len(sorts) < 2 else int(rng.integers(count))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .draw import _COLOUR_TABLE, _SURFACE_TABLE, SIDE, _texture, check_drawing
-from .scene_kinds import KINDS, Kind, Slots, slots_of
+from .scene_kinds import KINDS, Kind, slots_of
 from .scene_shapes import BORDERS, FORMS, INSETS, INSIDE, REACH, Part
 from .surfaces import TILE
 
@@ -69,7 +69,7 @@ class Scene(NamedTuple):
         kind: Its number in ``KINDS``.
         owner: Which region a pixel belongs to, int64 [side, side]: the bands from top
             to bottom, the inset, the things from back to front.
-        chosen: Category of each region.
+        chosen: Category of each region; an inset may be empty or hidden.
         things: In the order of their regions.
         outlined: Pixels on the outline of a thing, bool [side, side].
     """
@@ -152,31 +152,30 @@ def _things(rng: np.random.Generator, kind: Kind, heights: np.ndarray, guests: i
     return sorted(things, key=lambda thing: thing[0].foot[0])
 
 
-def _choose(rng: np.random.Generator, pool: Sequence[int], slots: Slots, number: int,
-            numbers: Sequence[int], guests: int) -> list[int]:
-    """A category for each slot, none twice where the pool has others.
+def _choose(rng: np.random.Generator, pool: Sequence[int], number: int,
+            slots: Sequence[int], guests: int) -> list[int]:
+    """A category for each slot, none in two slots where the pool has others.
 
     Args:
         rng: Source of the choice.
         pool: Category ids.
-        slots: Of the pool.
         number: Of the kind of scene.
-        numbers: Slots of the kind; -1: a thing that is a guest.
+        slots: Of the kind; -1: a thing that is a guest.
         guests: Share of grounds from elsewhere, in 256ths.
     """
-    chosen: list[int] = []
-    tables = slots.likely[number]
+    tables = slots_of(tuple(pool))
     grounds = len(KINDS[number].bands) + 1
-    for slot in numbers:
-        table = slots.things if slot < 0 else tables[slot]
+    chosen: dict[int, int] = {}
+    for slot in dict.fromkeys(slots):
+        table = tables.things if slot < 0 else tables.likely[number][slot]
         if 0 <= slot < grounds and rng.integers(256) < guests:
-            table = slots.grounds
+            table = tables.grounds
         for _ in range(8):
             place = int(table.searchsorted(rng.integers(table[-1]), 'right'))
-            if pool[place] not in chosen:
+            if pool[place] not in chosen.values():
                 break
-        chosen.append(int(pool[place]))
-    return chosen
+        chosen[slot] = int(pool[place])
+    return [chosen[slot] for slot in slots]
 
 
 def _inside(part: Part, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -204,6 +203,62 @@ def _form(form: str, u: np.ndarray, v: np.ndarray
     return mask, light, line
 
 
+def _owners(kind: Kind, heights: np.ndarray, x: np.ndarray, y: np.ndarray,
+            r: np.ndarray) -> np.ndarray:
+    """Which ground a pixel belongs to, int64 [side, side]; the inset comes last."""
+    owner = np.zeros((len(y), len(y)), np.int64)
+    for height in heights:
+        owner += y > height
+    top = float(heights[-1].max() + heights[-1].min()) / 2 if len(heights) else 0.0
+    inset = INSETS[kind.inset](x, y, top, r)
+    if kind.inset in INSIDE:
+        inset &= owner == (len(heights) if INSIDE[kind.inset] == 'lowest' else 0)
+    owner[inset] = len(kind.bands)
+    return owner
+
+
+def _light_of_grounds(owner: np.ndarray, x: np.ndarray, y: np.ndarray, bands: int,
+                      s: np.ndarray, d: SceneDifficulty) -> np.ndarray:
+    """Brightness of the grounds without things, [side, side]."""
+    light = 1 + d.slope * s[:bands + 1, 0].take(owner) * (y - 0.5)
+    lit = int(s[-1, 0] > 0) * (bands - 1)  # a sunny place in this band
+    edge = (x - 0.5 - 0.3 * s[-2, 0]) + s[-2, 1] * (y - 0.5) > 0
+    light[edge & (owner == lit)] *= 1 + d.sunny * abs(s[-1, 1])
+    return light
+
+
+def _shade(light: np.ndarray, x: np.ndarray, y: np.ndarray, foot: float, across: float,
+           size: float, share: float) -> None:
+    """Darken an oval with a soft edge around a foot, in place."""
+    side = len(light)
+    wide, high = 0.6 * size, 0.17 * size
+    box = np.s_[max(0, int((foot - high) * side)):int((foot + high) * side) + 1,
+                max(0, int((across - wide) * side)):max(
+                    0, int((across + wide) * side) + 1)]
+    u = (x[:, box[1]] - across) / wide
+    v = (y[box[0]] - foot) / high
+    light[box] *= 1 - share * np.clip(1.6 - 1.6 * (u * u + v * v), 0, 1)
+
+
+def _photograph(rng: np.random.Generator, paint: np.ndarray, light: np.ndarray,
+                chosen: list[int], d: SceneDifficulty) -> np.ndarray:
+    """The picture, uint8 [side, side, 3], with specks and grain."""
+    side = len(paint)
+    colours = _COLOUR_TABLE[_SURFACE_TABLE[chosen][:, [2, 0]].ravel()]
+    colours = colours + rng.integers(-d.drift, d.drift + 1, colours.shape
+                                     ).astype(np.float32)
+    picture = colours.take(paint, axis=0)
+    picture *= light.astype(np.float32)[..., None]
+    specks = rng.integers(d.clutter[0], d.clutter[1] + 1)
+    places = rng.integers((0, 0, 1, 1), (side - 4, side - 4, 5, 5), (specks, 4))
+    for (i, j, height, width), colour in zip(
+            places, rng.integers(0, 256, (specks, 3)), strict=True):
+        picture[i:i + height, j:j + width] = colour
+    i, j = rng.integers(0, TILE - side + 1, 2)
+    picture += np.float32(d.grain) * _grain()[i:i + side, j:j + side]
+    return np.clip(picture, 0, 255, out=picture).astype(np.uint8)
+
+
 def compose(rng: np.random.Generator, pool: Sequence[int], side: int = SIDE,
             difficulty: SceneDifficulty = NORMAL) -> Scene:
     """Draw a scene, and tell what is where.
@@ -218,94 +273,52 @@ def compose(rng: np.random.Generator, pool: Sequence[int], side: int = SIDE,
         ValueError: The pool is empty or the side is not in 8..TILE.
     """
     check_drawing(pool, side)
-    d = difficulty
     number = int(rng.integers(len(KINDS)))
     kind, bands = KINDS[number], len(KINDS[number].bands)
     y, x = _axes(side)
     r = rng.random((4, 5))
     heights = _bands(kind, r[:2], x)
-    standing = _things(rng, kind, heights, d.guests)
-    things = [thing for thing, _ in standing]
+    standing = _things(rng, kind, heights, difficulty.guests)
     # Things of one sort are of one category.
-    numbers = [*range(bands + 1),
-               *(thing.sort if thing.sort < 0 else bands + 1 + thing.sort
-                 for thing in things)]
-    distinct = list(dict.fromkeys(numbers))
-    by_slot = dict(zip(distinct, _choose(rng, pool, slots_of(tuple(pool)), number,
-                                         distinct, d.guests), strict=True))
-    chosen = [by_slot[slot] for slot in numbers]
+    slots = [*range(bands + 1), *(
+        thing.sort if thing.sort < 0 else bands + 1 + thing.sort
+        for thing, _ in standing)]
+    chosen = _choose(rng, pool, number, slots, difficulty.guests)
 
-    owner = np.zeros((side, side), np.int64)
-    for height in heights:
-        owner += y > height
-    top = float(heights[-1].max() + heights[-1].min()) / 2 if bands > 1 else 0.0
-    inset = INSETS[kind.inset](x, y, top, r[2])
-    if kind.inset in INSIDE:
-        inset &= owner == (bands - 1 if INSIDE[kind.inset] == 'lowest' else 0)
-    owner[inset] = bands
+    owner = _owners(kind, heights, x, y, r[2])
     # 2 * region + (1 on the foreground colour), as in draw.
     paint = 2 * owner
-    for i in range(bands + 1):
-        if i < bands or kind.inset != 'none':
-            np.add(paint, _texture(rng, chosen[i], side, side), out=paint,
-                   where=owner == i)
+    for i in range(bands if kind.inset == 'none' else bands + 1):
+        np.add(paint, _texture(rng, chosen[i], side, side), out=paint, where=owner == i)
 
-    s = 2 * rng.random((len(numbers) + 3, 2)) - 1
-    light = 1 + d.slope * s[:bands + 1, 0].take(owner) * (y - 0.5)
-    lit = int(s[-1, 0] > 0) * (bands - 1)  # a sunny place in this band
-    edge = (x - 0.5 - 0.3 * s[-2, 0]) + s[-2, 1] * (y - 0.5) > 0
-    light[edge & (owner == lit)] *= 1 + d.sunny * abs(s[-1, 1])
+    s = 2 * rng.random((len(slots) + 3, 2)) - 1
+    light = _light_of_grounds(owner, x, y, bands, s, difficulty)
     sun = 1 if s[-3, 0] > 0 else -1
     outlined = np.zeros((side, side), bool)
     for i, (thing, size) in enumerate(standing, bands + 1):
         foot, across = thing.foot
-        _shade(light, x, y, foot, across + 0.3 * sun * size, size, d.shadow)
-        top, bottom = max(0, int((foot - size) * side) - 1), min(
-            side, int(foot * side) + 2)
+        _shade(light, x, y, foot, across + 0.3 * sun * size, size, difficulty.shadow)
+        top = max(0, int((foot - size) * side) - 1)
+        bottom = min(side, int(foot * side) + 2)
         left = max(0, int((across - REACH * size) * side) - 1)
         right = min(side, int((across + REACH * size) * side) + 2)
         flip = 1 if s[i, 0] > 0 else -1
         u = (x[:, left:right] - across) * (flip / size)
-        v = (foot - y[top:bottom]) / size
-        mask, own, line = _form(thing.form, u, v)
+        mask, own, line = _form(thing.form, u, (foot - y[top:bottom]) / size)
         own *= 1 + 0.25 * sun * flip * s[i, 1] * u
-        own[line] *= d.outline
+        own[line] *= difficulty.outline
         box = np.s_[top:bottom, left:right]
         texture = _texture(rng, chosen[i], bottom - top, right - left)
         np.copyto(paint[box], texture + 2 * i, where=mask)
         np.copyto(light[box], own, where=mask)
         np.copyto(outlined[box], line, where=mask)
-    light *= (1 + 0.4 * d.slope * s[-3, 1]) + d.slope * s[-1, 0] * (x - 0.5)
+    light *= (1 + 0.4 * difficulty.slope * s[-3, 1]
+              ) + difficulty.slope * s[-1, 0] * (x - 0.5)
 
-    colours = _COLOUR_TABLE[_SURFACE_TABLE[chosen][:, [2, 0]].ravel()]
-    colours = colours + rng.integers(-d.drift, d.drift + 1, colours.shape
-                                     ).astype(np.float32)
-    picture = colours.take(paint, axis=0)
-    picture *= light.astype(np.float32)[..., None]
-    specks = rng.integers(d.clutter[0], d.clutter[1] + 1)
-    for (i, j, height, width), colour in zip(
-            rng.integers((0, 0, 1, 1), (side - 4, side - 4, 5, 5), (specks, 4)),
-            rng.integers(0, 256, (specks, 3)), strict=True):
-        picture[i:i + height, j:j + width] = colour
-    i, j = rng.integers(0, TILE - side + 1, 2)
-    picture += np.float32(d.grain) * _grain()[i:i + side, j:j + side]
-    np.clip(picture, 0, 255, out=picture)
+    picture = _photograph(rng, paint, light, chosen, difficulty)
     owner = paint >> 1
-    return Scene(picture.astype(np.uint8), np.asarray(chosen, np.int64).take(owner),
-                 number, owner, chosen, things, outlined)
-
-
-def _shade(light: np.ndarray, x: np.ndarray, y: np.ndarray, foot: float, across: float,
-           size: float, share: float) -> None:
-    """Darken an oval with a soft edge around a foot, in place."""
-    side = len(light)
-    wide, high = 0.6 * size, 0.17 * size
-    box = np.s_[max(0, int((foot - high) * side)):int((foot + high) * side) + 1,
-                max(0, int((across - wide) * side)):max(
-                    0, int((across + wide) * side) + 1)]
-    u = (x[:, box[1]] - across) / wide
-    v = (y[box[0]] - foot) / high
-    light[box] *= 1 - share * np.clip(1.6 - 1.6 * (u * u + v * v), 0, 1)
+    return Scene(picture, np.asarray(chosen, np.int64).take(owner), number, owner,
+                 chosen, [thing for thing, _ in standing], outlined)
 
 
 def draw_scene(rng: np.random.Generator, pool: Sequence[int], side: int = SIDE,
