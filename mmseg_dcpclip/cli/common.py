@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 DEMO_CONFIG = 'dcpclip_mini'
 # Top-level keys that a config need not have and that are read all the same.
-NEW_KEYS = ('auto_scale_lr', 'benchmarks', 'compile', 'custom_imports', 'runner_type',
-            'test_pipeline', 'tta_model', 'tta_pipeline')
+NEW_KEYS = ('auto_scale_lr', 'benchmarks', 'compile', 'custom_imports',
+            'other_benchmarks', 'runner_type', 'test_pipeline', 'tta_model',
+            'tta_pipeline')
 
 
 def make_parser(prog: str, description: str | None) -> argparse.ArgumentParser:

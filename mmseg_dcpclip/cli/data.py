@@ -130,6 +130,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help='folder (default: pictures)')
     draw.add_argument('--pictures', type=positive, default=3, metavar='N',
                       help='how many (default: 3)')
+    draw.add_argument('--scenes', action='store_true',
+                      help='pictures whose parts belong together')
+    draw.add_argument('--sheet', type=Path, metavar='PNG',
+                      help='also all of them with their label maps on one sheet')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -355,10 +359,15 @@ def _draw(args: argparse.Namespace) -> int:
     """Draw some pictures."""
     import shlex
 
-    from ..files import check_folder
+    from ..files import check_file, check_folder
     check_folder(args.out)
-    from ..miniworld.demo import draw_examples
+    if args.sheet is not None:
+        check_file(args.sheet)
+    from ..miniworld.demo import draw_examples, draw_overview, write_png
     say(*(f'dcpclip segment {shlex.quote(str(drawn.path))} --words '
           f'{shlex.quote("; ".join(drawn.words))}'
-          for drawn in draw_examples(args.out, args.pictures)))
+          for drawn in draw_examples(args.out, args.pictures, scenes=args.scenes)))
+    if args.sheet is not None:
+        args.sheet.parent.mkdir(parents=True, exist_ok=True)
+        write_png(args.sheet, draw_overview(args.pictures, scenes=args.scenes))
     return 0

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from ..files import check_folder
+from ..reproduction.tables import WORLDS
 from .common import print_table, say
 
 
@@ -20,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to, and changes for quick trials."""
     parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'),
                         help='folder (default: work_dirs/demo)')
+    parser.add_argument('--scenes', action='store_true', help='pictures whose parts '
+                        'belong together, in training and tests')
     # Text, not values: it is handed on to `dcpclip train`.
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE',
                         help='changes of the training config, for quick trials')
@@ -32,7 +35,9 @@ def run(args: argparse.Namespace) -> int:
     from ..shipped import config_path
     out = args.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    configs = {name: config_path(config) for name, config in demo.CONFIGS.items()}
+    configs = {name: config_path(config) for name, config in (
+        demo.SCENE_CONFIGS if args.scenes else demo.CONFIGS).items()}
+    benchmarks = WORLDS['scenes' if args.scenes else 'mini'].benchmarks
 
     say('1/3 training (two to three minutes on two cores)')
     options = ['--cfg-options', *args.cfg_options] if args.cfg_options else []
@@ -45,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
     results = {}
     for name, weights in (('frozen CLIP', 'none'), ('DCP-CLIP', checkpoint)):
         folder = out / f'test {name}'
-        _dcpclip('test', configs[name], weights, '--benchmarks', 'all', '--work-dir',
-                 folder)
+        _dcpclip('test', configs[name], weights, '--benchmarks', *benchmarks,
+                 '--work-dir', folder)
         results[name] = folder / 'benchmarks.json'
     table = out / 'benchmarks.md'
     header, rows = demo.compare(results)
@@ -54,12 +59,12 @@ def run(args: argparse.Namespace) -> int:
     print_table(header, rows, 'Percent; mIoU, seen, unseen by the GT-present rule')
 
     say('3/3 segmenting a picture with words given on the command line')
-    picture = demo.draw_unseen(out)
+    picture = demo.draw_unseen(out, args.scenes)
     call = ['segment', picture.path, '--words', '; '.join(picture.words),
             '--checkpoint', checkpoint, '--config', configs['DCP-CLIP'], '--out', out]
     say('dcpclip ' + shlex.join(map(str, call)))
     _dcpclip(*call)
-    demo.contact_sheet(configs, checkpoint).save(out / 'sheet.png')
+    demo.contact_sheet(configs, checkpoint, args.scenes).save(out / 'sheet.png')
 
     say('Done. Look at:', *(f'  {out / name}' for name in (
         'benchmarks.md', 'picture_overlay.png', 'picture_truth.png', 'sheet.png',

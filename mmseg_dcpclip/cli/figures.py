@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``figures``."""
     parser.add_argument('sheet', choices=list(COLUMNS))
     parser.add_argument('--world', choices=list(WORLDS), default='mini',
-                        help="the small drawn world, or the paper's data")
+                        help="the small drawn world, its scenes, or the paper's data")
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/reproduce'),
                         help='of `dcpclip reproduce`')
     parser.add_argument('--seed', type=int, default=0, help='of the trainings')

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('tables', nargs='+', choices=[*TABLES, 'all'], metavar='table',
                         help='table1 to table7, or all')
     parser.add_argument('--world', choices=list(WORLDS), default='mini',
-                        help="the small drawn world, or the paper's data")
+                        help="the small drawn world, its scenes, or the paper's data")
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2, 3, 4])
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/reproduce'))
     parser.add_argument('--iters', type=positive,

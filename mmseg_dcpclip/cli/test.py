@@ -154,7 +154,8 @@ def _test_benchmarks(args: argparse.Namespace, config: 'Config') -> int:
     library.build_datasets(found, say)
     there = any(benchmark.dataset is not None for benchmark in found)
     if there:
-        config.pop('benchmarks', None)  # the loop has them now
+        for key in ('benchmarks', 'other_benchmarks'):  # the loop has them now
+            config.pop(key, None)
         library.set_loop(config, found)
         runner = _build_runner(config)
         runner.test()

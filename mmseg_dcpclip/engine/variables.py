@@ -13,7 +13,7 @@ from mmengine.config import Config
 
 PLACES = ('train_pipeline', 'test_pipeline', 'tta_pipeline', 'train_dataloader',
           'val_dataloader', 'test_dataloader', 'val_evaluator', 'test_evaluator',
-          'benchmarks', 'variables')
+          'benchmarks', 'other_benchmarks', 'variables')
 # Variables of another name than what they are bound to.
 KEYS = dict(dataset_type='type', train_pipeline='pipeline', test_pipeline='pipeline')
 

@@ -54,7 +54,8 @@ def collect_benchmarks(config: Config,
 
     Args:
         config: If it has ``benchmarks=dict(name=dict(dataloader=..., evaluator=...))``,
-            these are the benchmarks to choose from.
+            these are the benchmarks to choose from; those of ``other_benchmarks`` can
+            be named beside them and are not among ``'all'``.
         names: Names, or just ``'all'``, or just ``'training-free'`` for the eight
             ``TRAINING_FREE`` with that work's names and no seen classes.
         base_folder: Otherwise: the folder of dataset configs with a ``<name>.py`` for
@@ -69,21 +70,22 @@ def collect_benchmarks(config: Config,
         ValueError: A name is not known.
     """
     roots = data_roots or {}
-    own = config.get('benchmarks')
+    own, other = (config.get(key) or {} for key in ('benchmarks', 'other_benchmarks'))
     if list(names) == ['training-free']:
-        own, known = None, TRAINING_FREE
+        own, other, known = {}, {}, TRAINING_FREE
         names, base_folder = TRAINING_FREE, base_folder / 'training_free'
     else:
-        known = tuple(own) if own else BENCHMARKS
+        known = tuple(own) or BENCHMARKS
     names = known if list(names) == ['all'] else names
+    known = tuple(dict.fromkeys((*known, *other)))
     unknown = [n for n in (*names, *roots) if n not in known]
     if unknown:
         raise ValueError(f'no benchmark named {", ".join(unknown)}; choose from '
                          f'{", ".join(known)}, or all')
-    benchmarks = []
+    benchmarks, configured = [], {**other, **own}
     for name in names:
-        if own:
-            settings = own[name].to_dict()
+        if name in configured:
+            settings = configured[name].to_dict()
             benchmark = Benchmark(name, settings['dataloader'], settings['evaluator'])
         else:
             base = Config.fromfile(base_folder / f'{name}.py').to_dict()

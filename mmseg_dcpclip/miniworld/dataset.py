@@ -8,6 +8,7 @@ from mmseg.registry import DATASETS, TRANSFORMS
 
 from ..datasets.open_vocab import OpenVocabMixin
 from .draw import SIDE, Difficulty, draw_picture
+from .scenes import SceneDifficulty, draw_scene
 from .splits import CATEGORIES
 from .surfaces import NAMES
 
@@ -32,8 +33,8 @@ class DrawMiniWorldPicture(BaseTransform):
     def transform(self, results: dict) -> dict:
         world = results['mini_world']
         rng = np.random.default_rng(world['seed'])
-        picture, label = draw_picture(rng, world['pool'], world['side'],
-                                      world['difficulty'])
+        draw = draw_scene if world['scenes'] else draw_picture
+        picture, label = draw(rng, world['pool'], world['side'], world['difficulty'])
         results['img'] = np.ascontiguousarray(picture[..., ::-1])
         results['img_shape'] = results['ori_shape'] = picture.shape[:2]
         results['mini_label'] = np.searchsorted(world['pool'], label)
@@ -64,10 +65,12 @@ class MiniWorldDataset(OpenVocabMixin, BaseSegDataset):
     Args:
         categories: ``'mini-seen'`` (training), a benchmark (``'mini-20'`` to
             ``'mini-847'``) or ``'mini-all'``.
+        scenes: Whether what is in a picture belongs together, see ``scenes.py``.
         num_pictures: Length of the dataset.
         first_seed: Seed of picture 0; picture i has ``first_seed + i``.
         side: Height and width in pixels.
-        difficulty: Fields of ``Difficulty`` to change.
+        difficulty: Fields of ``Difficulty`` to change, of ``SceneDifficulty`` in
+            scenes.
         pipeline: As in mmseg.
         kwargs: As in mmseg.
 
@@ -82,6 +85,7 @@ class MiniWorldDataset(OpenVocabMixin, BaseSegDataset):
                  side: int = SIDE,
                  difficulty: dict | None = None,
                  pipeline: list[dict] | None = None,
+                 scenes: bool = False,
                  **kwargs) -> None:
         if categories not in CATEGORIES:
             raise ValueError(f'no categories {categories!r}; known: '
@@ -90,17 +94,21 @@ class MiniWorldDataset(OpenVocabMixin, BaseSegDataset):
         self.num_pictures = num_pictures
         self.first_seed = first_seed
         self.side = side
-        self.difficulty = Difficulty(**(difficulty or {}))
+        self.scenes = scenes
+        self.difficulty: Difficulty | SceneDifficulty = (
+            SceneDifficulty if scenes else Difficulty)(**(difficulty or {}))
         pipeline = [dict(t, type=DRAWN.get(t['type'], t['type']))
                     for t in pipeline or [] if t['type'] != 'PictureAsSeen']
         kwargs.setdefault('vocabulary', [NAMES[i] for i in self.pool])
         super().__init__(pipeline=pipeline, **kwargs)
-        self._metainfo['dataset_name'] = categories
+        self._metainfo['dataset_name'] = (
+            categories.replace('mini', 'scene', 1) if scenes else categories)
 
     def load_data_list(self) -> list[dict]:
         """One entry per picture; nothing is drawn yet."""
+        name = 'scene' if self.scenes else 'mini'
         return [
-            dict(img_path=f'mini-{seed}.png', label_map=None, reduce_zero_label=False,
+            dict(img_path=f'{name}-{seed}.png', label_map=None, reduce_zero_label=False,
                  seg_fields=[], seed=seed)
             for seed in range(self.first_seed, self.first_seed + self.num_pictures)
         ]
@@ -110,5 +118,5 @@ class MiniWorldDataset(OpenVocabMixin, BaseSegDataset):
         info = super().get_data_info(idx)
         # Added here: stored, it would be pickled once for every picture.
         info['mini_world'] = dict(seed=info['seed'], pool=self.pool, side=self.side,
-                                  difficulty=self.difficulty)
+                                  difficulty=self.difficulty, scenes=self.scenes)
         return info

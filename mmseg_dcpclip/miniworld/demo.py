@@ -15,10 +15,12 @@ from ..files import write_atomic
 from ..models.weight_routes import read_checkpoint
 from ..vocabulary import Vocabulary
 from .draw import draw_picture
+from .scenes import draw_scene
 from .splits import BENCHMARKS, SEEN
 from .surfaces import NAMES
 
 CONFIGS = {'frozen CLIP': 'dcpclip_mini_frozen', 'DCP-CLIP': 'dcpclip_mini'}
+SCENE_CONFIGS = CONFIGS | {'DCP-CLIP': 'dcpclip_mini_scenes'}
 SCORES = ('mIoU', 'seen_mIoU', 'unseen_mIoU', 'mIoU_union')
 PICTURE_SEED = 1041  # of the segmented picture; no test picture has it
 SHEET_SEEDS = range(4)
@@ -63,27 +65,29 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
                    for line in (header, ['---'] * len(header), *rows))
 
 
-def contact_sheet(configs: Mapping[str, Path], checkpoint: Path) -> Image.Image:
+def contact_sheet(configs: Mapping[str, Path], checkpoint: Path, scenes: bool = False
+                  ) -> Image.Image:
     """Picture, ground truth, frozen CLIP and DCP-CLIP on pictures of mini-847.
 
     Args:
         configs: Paths by the names of ``CONFIGS``.
         checkpoint: Weights of DCP-CLIP.
+        scenes: Whether the pictures are those of scene-847.
     """
+    draw = draw_scene if scenes else draw_picture
     pool = BENCHMARKS['mini-847']
     words = Vocabulary.load('mini-847')
     predictors = [Predictor(configs['frozen CLIP']),
                   Predictor(configs['DCP-CLIP'], checkpoint)]
     rows = []
     for seed in SHEET_SEEDS:
-        picture, label = draw_picture(np.random.default_rng(seed), pool)
+        picture, label = draw(np.random.default_rng(seed), pool)
         maps = [np.searchsorted(pool, label)]
         maps += [p.predict([picture], words)[0].pred_sem_seg.data[0].numpy()
                  for p in predictors]
         palette = np.array(words.palette, np.uint8)
         rows.append(np.concatenate([picture, *(palette[m] for m in maps)], 1))
-    sheet = Image.fromarray(np.concatenate(rows))
-    return sheet.resize((sheet.width * 3, sheet.height * 3), Image.Resampling.NEAREST)
+    return _enlarged(rows, 3)
 
 
 @dataclass
@@ -98,15 +102,16 @@ class DrawnPicture:
     words: list[str]
 
 
-def draw_unseen(out: Path) -> DrawnPicture:
+def draw_unseen(out: Path, scenes: bool = False) -> DrawnPicture:
     """Draw a picture of categories that no training saw, with its ground truth.
 
     Args:
         out: Gets ``picture.png`` and ``picture_truth.png``.
+        scenes: Whether it is a scene.
     """
     rng = np.random.default_rng(PICTURE_SEED)
     unseen = [i for i in range(len(NAMES)) if i not in SEEN]
-    picture, label = draw_picture(rng, unseen)
+    picture, label = (draw_scene if scenes else draw_picture)(rng, unseen)
     path = out / 'picture.png'
     Image.fromarray(picture).save(path)
     there = [NAMES[i] for i in np.unique(label)]
@@ -116,27 +121,61 @@ def draw_unseen(out: Path) -> DrawnPicture:
     return DrawnPicture(path, [*there, *absent_words(rng, there)])
 
 
-def draw_examples(out: Path, count: int, seed: int = PICTURE_SEED + 1
-                  ) -> list[DrawnPicture]:
+def draw_examples(out: Path, count: int, seed: int = PICTURE_SEED + 1,
+                  scenes: bool = False) -> list[DrawnPicture]:
     """Draw pictures of any categories, ``0.png`` and so on.
 
     Args:
         out: A folder, which is made if need be.
         count: How many.
         seed: Of the first; those after it have the next ones.
+        scenes: Whether they are scenes.
     """
+    draw = draw_scene if scenes else draw_picture
     out.mkdir(parents=True, exist_ok=True)
     examples = []
     for i in range(count):
         rng = np.random.default_rng(seed + i)
-        picture, label = draw_picture(rng, range(len(NAMES)))
-        content = io.BytesIO()
-        Image.fromarray(picture).save(content, 'PNG')
-        write_atomic(out / f'{i}.png', content.getvalue())
+        picture, label = draw(rng, range(len(NAMES)))
+        write_png(out / f'{i}.png', Image.fromarray(picture))
         there = [NAMES[i] for i in np.unique(label)]
         examples.append(DrawnPicture(
             out / f'{i}.png', [*there, *absent_words(rng, there, 3)]))
     return examples
+
+
+def draw_overview(count: int, seed: int = PICTURE_SEED + 1, scenes: bool = False
+                  ) -> Image.Image:
+    """The pictures of ``draw_examples`` and their label maps, four pairs in a row.
+
+    Args:
+        count: How many.
+        seed: Of the first; those after it have the next ones.
+        scenes: Whether they are scenes.
+    """
+    draw = draw_scene if scenes else draw_picture
+    palette = np.array(Vocabulary(NAMES).palette, np.uint8)
+    pairs = []
+    for i in range(count):
+        picture, label = draw(np.random.default_rng(seed + i), range(len(NAMES)))
+        pairs.append(np.concatenate([picture, palette[label]], 1))
+    pairs += [np.full_like(pairs[0], 255)] * (-count % 4)
+    return _enlarged([np.concatenate(pairs[i:i + 4], 1)
+                      for i in range(0, len(pairs), 4)], 2)
+
+
+def write_png(path: Path, image: Image.Image) -> None:
+    """Write a picture, whole or not at all."""
+    content = io.BytesIO()
+    image.save(content, 'PNG')
+    write_atomic(path, content.getvalue())
+
+
+def _enlarged(rows: Sequence[np.ndarray], factor: int) -> Image.Image:
+    """Rows of a sheet, each pixel several times."""
+    sheet = Image.fromarray(np.concatenate(rows))
+    return sheet.resize((sheet.width * factor, sheet.height * factor),
+                        Image.Resampling.NEAREST)
 
 
 def absent_words(rng: np.random.Generator, there: Sequence[str], count: int = 20

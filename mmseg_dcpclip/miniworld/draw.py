@@ -127,6 +127,22 @@ def _texture(rng: np.random.Generator, category: int, height: int,
     return mask.view(np.uint8)
 
 
+def check_drawing(pool: Sequence[int], side: int) -> None:
+    """Refuse what cannot be drawn.
+
+    Args:
+        pool: Category ids to choose from.
+        side: Height and width in pixels.
+
+    Raises:
+        ValueError: The pool is empty or the side is not in 8..TILE.
+    """
+    if len(pool) == 0:
+        raise ValueError('no categories to draw: the pool is empty')
+    if not 8 <= side <= TILE:
+        raise ValueError(f'side must lie in 8..{TILE} pixels, got {side}')
+
+
 def draw_picture(rng: np.random.Generator,
                  pool: Sequence[int],
                  side: int = SIDE,
@@ -148,10 +164,7 @@ def draw_picture(rng: np.random.Generator,
     Raises:
         ValueError: The pool is empty or the side is not in 8..TILE.
     """
-    if len(pool) == 0:
-        raise ValueError('no categories to draw: the pool is empty')
-    if not 8 <= side <= TILE:
-        raise ValueError(f'side must lie in 8..{TILE} pixels, got {side}')
+    check_drawing(pool, side)
     d = difficulty
     num_fields = int(rng.integers(d.fields[0], d.fields[1] + 1))
     num_things = int(rng.integers(d.things[0], d.things[1] + 1))

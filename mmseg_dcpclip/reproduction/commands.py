@@ -9,7 +9,7 @@ import torch
 from ..shipped import configs_folder
 from .plan import Plan, Run, test_roots
 from .settings import TOTAL_BATCH, Settings
-from .tables import FULL, table_config
+from .tables import FULL, WORLDS, table_config
 
 CHECKPOINTS = 20  # written in the course of a training
 PORT = 29500  # of the processes of one run, unless the environment has another
@@ -72,8 +72,9 @@ def test_command(settings: Settings, job: Run, name: str, slot: int = 0) -> list
     folders = ['--data-root', *(f'{k}={v}' for k, v in roots)] if roots else []
     return _shared(
         settings, slot, 'test', _config(settings, name), job.checkpoint,
-        '--benchmarks', 'all', '--work-dir', str(job.folder / f'test-{name}'),
-        *folders, '--cfg-options', 'default_hooks.cost.type=CostHook',
+        '--benchmarks', *WORLDS[settings.world].benchmarks,
+        '--work-dir', str(job.folder / f'test-{name}'), *folders,
+        '--cfg-options', 'default_hooks.cost.type=CostHook',
         'default_hooks.cost.out=cost.json', *job.options)
 
 
@@ -82,7 +83,7 @@ def efficiency_command(settings: Settings) -> list[str]:
     command = _own('benchmark', '--efficiency', '--device',
                    'cuda' if torch.cuda.is_available() else 'cpu',
                    '--json', str(settings.out / 'efficiency.json'))
-    if settings.world == 'mini':
+    if settings.world != 'real':
         command += ['--config', _config(settings, FULL), '--size', '96']
     return command
 

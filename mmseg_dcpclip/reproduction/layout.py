@@ -56,7 +56,7 @@ def markdown(content: Mapping) -> str:
     """A report as Markdown."""
     lines = [f'# Table {content["table"]}: {content["title"]} ({content["world"]} '
              'world)', '', content['rule']]
-    if content['world'] == 'mini':
+    if content['world'] != 'real':
         lines.append('Stand-ins: ' + ', '.join(
             f'{ours} for {paper}' for ours, paper in content['stands_for'].items())
             + "; their figures cannot be compared with the paper's, only how they "

@@ -117,7 +117,7 @@ class Plan:
             table_config(name, self.settings.world, configs_folder()), options)
 
     def _options(self, name: str) -> list[str]:
-        options = []
+        options = list(WORLDS[self.settings.world].options)
         if self.settings.iters:
             options += scaled_schedule(self.load(name), self.settings.iters)
         root = self.settings.data_root.get('coco_stuff_171')
@@ -169,8 +169,8 @@ class Plan:
         """What decides the scores, besides the weights."""
         config = self.load(name, options)
         benchmarks = collect_benchmarks(
-            config, ['all'], configs_folder() / '_base_' / 'datasets',
-            test_roots(self.settings))
+            config, WORLDS[self.settings.world].benchmarks,
+            configs_folder() / '_base_' / 'datasets', test_roots(self.settings))
         return dict(
             model=config.model.to_dict(),
             benchmarks=[(b.name, b.dataloader, b.evaluator) for b in benchmarks])

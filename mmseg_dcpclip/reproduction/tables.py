@@ -1,7 +1,7 @@
 """What a table of the paper is made of, and the configurations that its rows need.
 
-A configuration has one name in both worlds, see ``table_config``: the real one
-(COCO-Stuff and the five benchmarks) and the small drawn one.
+A configuration has one name in all worlds, see ``table_config``: the real one
+(COCO-Stuff and the five benchmarks), the small drawn one, and the scenes of that one.
 """
 
 from dataclasses import dataclass
@@ -20,16 +20,23 @@ class World:
         full: Config of the whole model.
         benchmarks: Standing for ``PAPER_BENCHMARKS``.
         theta: Threshold of the whole model, for its row in Table VII.
+        options: key=value that make configs of the folder those of this world.
     """
     folder: str
     full: str
     benchmarks: tuple[str, ...]
     theta: str
+    options: tuple[str, ...] = ()
 
 
 WORLDS = dict(
     mini=World('mini', 'dcpclip_mini',
                ('mini-847', 'mini-459', 'mini-150', 'mini-59', 'mini-20'), '0.05'),
+    # The configs of the small world on other pictures.
+    scenes=World('mini', 'dcpclip_mini',
+                 ('scene-847', 'scene-459', 'scene-150', 'scene-59', 'scene-20'),
+                 '0.05', tuple(f'{split}_dataloader.dataset.scenes=True'
+                               for split in ('train', 'val', 'test'))),
     real=World('vitb16', 'dcpclip_vitb16_coco',
                ('ade20k_847', 'pascal_context_459', 'ade20k_150', 'pascal_context_59',
                 'pascal_voc_20'), '0.5'))

@@ -240,6 +240,7 @@ COMMANDS = [
     ('hub MINI none out --delta --cfg-options model.backbone.pretrained=None '
      'model.text_encoder.pretrained=None', 1, 'delta: no part .*save the whole model'),
     ('data draw p.png', 1, 'p.png.*name a folder'),
+    ('data draw out --sheet .', 1, 'Is a directory'),
     ('data draw out --pictures 0', 2, 'whole number from 1 on'),
     ('app --config gone.py', 1, 'no such config: gone.py'),
     ('app --config MINI --checkpoint gone.pth', 1, 'no such checkpoint: gone.pth'),

@@ -92,6 +92,23 @@ def test_dry_run_writes_nothing(tmp_path, capsys):
     assert sum('iter_600.pth' in line for line in test) == 20
 
 
+def test_scenes_are_the_small_world_on_other_pictures(tmp_path, capsys):
+    assert main(['reproduce', 'table3', '--dry-run', '--seeds', '0', '--work-dir',
+                 str(tmp_path), '--world', 'scenes']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    train = [line for line in lines if 'mmseg_dcpclip.cli train ' in line]
+    test = [line for line in lines if 'mmseg_dcpclip.cli test ' in line]
+    assert len(train) == 6 and len(test) == 7
+    assert all('train_dataloader.dataset.scenes=True' in line for line in train)
+    assert all('--benchmarks scene-847 scene-459 scene-150 scene-59 scene-20 ' in line
+               and '/scenes/runs/' in line for line in test)
+    scenes, mini = (Plan(Settings([1], world, [0])) for world in ('scenes', 'mini'))
+    for one, other in zip(scenes.jobs, mini.jobs, strict=True):
+        assert one.config == other.config and one.digest != other.digest
+    for job in scenes.jobs:
+        assert scenes.load(job.config, job.options).val_dataloader.dataset.scenes
+
+
 def test_runs_and_tables(reproduce, capsys):
     assert reproduce('table4', '--seeds', '0', '1', '--jobs', '2') == 0
     content = read(reproduce.out / 'table4.json')
