@@ -36,3 +36,7 @@ model = dict(
     # Five views, as CAT-Seg tests: 2 x 2 windows of the 640 x 640 image and the whole.
     test_cfg=dict(mode='slide', crop_size=(384, 384), stride=(256, 256),
                   global_view=True))
+# What `--mode` and `Predictor(mode=...)` put in place of how pictures are looked at.
+modes = dict(
+    fast=dict(mode='whole', size=(384, 384)),
+    accurate=model['test_cfg'])
