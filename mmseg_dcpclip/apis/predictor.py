@@ -52,8 +52,8 @@ class Predictor(HubMixin):
 
     Raises:
         FileNotFoundError: There is no such config or checkpoint.
-        ValueError: There is no such device, mode or preset, the config is none of a DCPCLIP model, or
-            the checkpoint belongs to another one.
+        ValueError: There is no such device, mode or preset, the config is none of a
+            DCPCLIP model, or the checkpoint belongs to another one.
     """
 
     def __init__(self, config: str | Path | Config,

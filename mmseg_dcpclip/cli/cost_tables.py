@@ -107,7 +107,8 @@ def modes_table(head: Mapping) -> 'Table':
         time = row['seconds']
         table.add_row(row['mode'], row['tta'] or '', str(row['views']),
                       ' x '.join(map(str, row['size'])), _number(row['time_ratio']),
-                      _number(time['median'], 3), f'{time["q1"]:.3f} - {time["q3"]:.3f}')
+                      _number(time['median'], 3),
+                      f'{time["q1"]:.3f} - {time["q3"]:.3f}')
     return table
 
 

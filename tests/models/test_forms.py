@@ -38,7 +38,8 @@ def test_a_form_is_moved_by_half_a_patch_and_mirrored():
     seen = make_views(image, forms=ALL, grid_of=eighths).images
     assert torch.equal(seen[0], image[0]) and torch.equal(seen[1], image[0].flip(-1))
     assert torch.equal(seen[2][:, :20, :36], image[0, :, 4:, 4:])
-    assert torch.equal(seen[2][:, 20:, :36], image[0, :, 19:23, 4:].flip(1))  # reflected
+    below = image[0, :, 19:23, 4:].flip(1)  # reflected
+    assert torch.equal(seen[2][:, 20:, :36], below)
     assert torch.equal(seen[3], seen[2].flip(-1))
 
 

@@ -27,8 +27,9 @@ def score_row(model: DCPCLIP, loader: DataLoader, seen: np.ndarray | None,
         pictures: No more than these.
 
     Returns:
-        dict: ``pictures``, ``seconds`` (median of a prediction), ``mIoU`` and with ``seen`` also ``seen_mIoU`` and
-        ``unseen_mIoU``, in percent by the GT-present rule.
+        dict: ``pictures``, ``seconds`` (of the median prediction), ``mIoU`` and with
+        ``seen`` also ``seen_mIoU`` and ``unseen_mIoU``, in percent by the GT-present
+        rule.
 
     Raises:
         ValueError: No picture has a label.

@@ -1,5 +1,4 @@
-"""Forms of a picture that are views of it, too: mirrored, or shifted against the
-patches.
+"""Forms of a picture that are views of it, too: mirrored, or shifted in the patches.
 
 A shifted form is cut into patches elsewhere: what one form's patches mix is apart in the
 other's. Its last pixels stand where the picture is mirrored at its border, its first

@@ -71,9 +71,9 @@ class PredictSettings:
         """Read a ``test_cfg``.
 
         Raises:
-            ValueError: An unknown key, mode or form, windows without their sizes or with
-                gaps between them, a number below 1, an unknown treatment of synonyms,
-                or a background that is refused.
+            ValueError: An unknown key, mode or form, windows without their sizes or
+                with gaps between them, a number below 1, an unknown treatment of
+                synonyms, or a background that is refused.
         """
         config = dict(test_cfg or {})
         known = [field.name for field in fields(cls)]
