@@ -47,7 +47,7 @@ def check_exportable(model: Any, config: Config, format: str = 'onnx') -> None:
         names = ' '.join(f'{part.partition("=")[0]}=None' for part in left_out)
         raise ValueError(f'{"; ".join(left_out)} is not in the graph, so its masks '
                          'would be others: switch it off with --cfg-options ' + names)
-    plain = dict(tta='none', size=None)
+    plain: dict[str, Any] = dict(tta='none', size=None)
     if model.settings.mode == 'slide':
         plain |= dict(share_words=True)
     for name, value in plain.items():

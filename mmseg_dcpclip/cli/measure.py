@@ -51,9 +51,9 @@ rule. A region is right if most of its labelled pixels are of its category."""
 CHANGES = """Measure what changes of the config do to mIoU.
 
 A row for the config as it is, and one for every --change. mIoU by the GT-present rule,
-means over the sets of --first-seeds; in brackets the gain over the first row on the same
-pictures, its mean and its range over the sets. Time is that of a prediction, the
-median picture, as a multiple of the first row; rows are measured one after the other."""
+means over the sets of --first-seeds; in brackets the gain over the first row on the
+same pictures, its mean and its range over the sets. Time is that of the median
+prediction as a multiple of the first row; rows are measured one after the other."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -36,4 +36,4 @@ model = dict(
 # What `--mode` and `Predictor(mode=...)` put in place of how pictures are looked at.
 modes = dict(
     fast=dict(mode='whole'),
-    accurate=dict(mode='whole', tta='flip+shift'))
+    accurate=dict(mode='whole', tta='shift'))

@@ -52,7 +52,8 @@ def mode_rows(config: Config, classes: int, selected: int, conditions: Condition
     data = random_data(config, model)
     cases: list[tuple[str, str | None]] = [(name, None) for name in names]
     cases += [(names[0], tta) for tta in PRESETS if tta != 'none']
-    rows, jobs = [], []
+    rows: list[dict[str, Any]] = []
+    jobs = []
     for name, tta in cases:
         own = config.copy()
         use_mode(own, name)

@@ -1,8 +1,8 @@
-"""Forms of a picture that are views of it, too: mirrored, or shifted in the patches.
+"""Forms of a picture that are views of it, too: mirrored or shifted in the patches.
 
-A shifted form is cut into patches elsewhere: what one form's patches mix is apart in the
-other's. Its last pixels stand where the picture is mirrored at its border, its first
-ones are not in it; those are seen by the other forms alone.
+A shifted form is cut into patches elsewhere: what one form's patches mix is apart in
+the other's. Behind its last pixels the picture is mirrored at its border; the
+picture's first ones are not in it, and the other forms alone see them.
 """
 
 from collections.abc import Mapping, Sequence

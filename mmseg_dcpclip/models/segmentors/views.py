@@ -222,7 +222,7 @@ def merge_views(logits: Tensor, views: Views, activation: str) -> Tensor:
     """
     if not views.averaged:
         return resize(logits[0], views.size)
-    size = tuple(views.images.shape[-2:])
+    height, width = size = tuple(views.images.shape[-2:])
     scores = resize(logits, size)
     if activation == 'sigmoid':
         scores = scores.sigmoid_() if scores is not logits else scores.sigmoid()
@@ -234,7 +234,7 @@ def merge_views(logits: Tensor, views: Views, activation: str) -> Tensor:
         parts += [(view, place_of(box, shift, views.size))
                   for view, box in zip(own, views.windows)]
         if views.with_whole:
-            wholes.append((own[-1], place_of((0, 0, *size), shift, size)))
+            wholes.append((own[-1], place_of((0, 0, height, width), shift, size)))
     maps = mean_of_places(parts, views.size)
     if wholes:
         maps.add_(resize(mean_of_places(wholes, size), views.size)).div_(2)
