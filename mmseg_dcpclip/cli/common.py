@@ -246,9 +246,9 @@ def _make_way(config: 'Config', key: str) -> None:
         from mmengine.runner import Runner
         known = {*config.keys(), *signature(Runner).parameters, *NEW_KEYS}
         if first not in known:
-            near = get_close_matches(first, known, 1)
+            near = ' or '.join(map(repr, sorted(get_close_matches(first, known, 2))))
             raise ValueError(f'--cfg-options {key}: the config has no {first!r}' + (
-                f'; did you mean {near[0]!r}?' if near else '; check its spelling'))
+                f'; did you mean {near}?' if near else '; check its spelling'))
     place, so_far = config, first
     for name, below in zip([first, *way], way):
         if isinstance(place, list):
