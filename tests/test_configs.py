@@ -13,13 +13,14 @@ from mmengine.config import Config
 from mmseg.registry import HOOKS, METRICS, MODELS
 
 from mmseg_dcpclip import Predictor
-from mmseg_dcpclip.engine import VocabularyHook, use_tta
+from mmseg_dcpclip.engine import VocabularyHook, use_mode, use_tta
 from mmseg_dcpclip.evaluation.benchmarks import collect_benchmarks
 from mmseg_dcpclip.evaluation.efficiency import count_parameters
 from mmseg_dcpclip.models import CosineNeck, OVSegTTAModel
 from mmseg_dcpclip.models.clip.layers import resize_position_embedding
 from mmseg_dcpclip.models.segmentors.settings import PredictSettings
 from mmseg_dcpclip.models.segmentors.views import make_views
+from mmseg_dcpclip.shipped import config_path
 
 FOLDER = Path(__file__).resolve().parents[1] / 'configs'
 CONFIGS = sorted(path for path in FOLDER.rglob('*.py') if '_base_' not in path.parts)
@@ -69,6 +70,25 @@ def test_augments_at_test_time(path, tmp_path):
     assert [sample.flip for sample in forms['data_samples']] == [False, True]
     truth = forms['data_samples'][0].gt_sem_seg.data
     assert torch.equal(truth[0, 0], torch.arange(128)) and truth.shape[1] == 96
+
+
+@pytest.mark.parametrize('name', [
+    'dcpclip_mini', 'dcpclip_vitb16_coco', 'dcpclip_vitb16_own',
+    'dcpclip_vitl14_frozen'])
+def test_has_both_modes(name):
+    """One of them is how the config tests without a word."""
+    config = Config.fromfile(config_path(name))
+    as_it_is = PredictSettings.of(config.model.test_cfg)
+    assert list(config.modes) == ['fast', 'accurate']
+    found = {}
+    for name in config.modes:
+        own = config.copy()
+        own.model = config.model.copy()
+        use_mode(own, name)
+        found[name] = PredictSettings.of(own.model.test_cfg)
+        assert found[name].synonyms == as_it_is.synonyms
+    assert found['fast'].mode == 'whole' and found['fast'].tta == 'none'
+    assert as_it_is in found.values() and found['fast'] != found['accurate']
 
 
 def largest_view(images, settings):

@@ -47,6 +47,15 @@ def check_exportable(model: Any, config: Config, format: str = 'onnx') -> None:
         names = ' '.join(f'{part.partition("=")[0]}=None' for part in left_out)
         raise ValueError(f'{"; ".join(left_out)} is not in the graph, so its masks '
                          'would be others: switch it off with --cfg-options ' + names)
+    plain: dict[str, Any] = dict(tta='none', size=None)
+    if model.settings.mode == 'slide':
+        plain |= dict(share_words=True)
+    for name, value in plain.items():
+        if getattr(model.settings, name) != value:
+            raise ValueError(
+                f'model.test_cfg.{name}={getattr(model.settings, name)!r} is not in '
+                'the graph, so its masks would be others: switch it off with '
+                f'--cfg-options model.test_cfg.{name}={value}')
     backbone = model.backbone
     if getattr(backbone, 'proxy', None) is not None:
         raise ValueError('model.backbone.proxy cannot be exported: another encoder '

@@ -4,6 +4,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from mmseg.registry import HOOKS, MODELS
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from ..engine import TagValidationHook
+from ..engine import TagValidationHook, use_mode, use_tta
 from ..models.devices import check_device
+from ..models.segmentors.forms import check_preset
 from ..models.segmentors.views import Images
 from ..models.tag_validation import TagValidation
 from ..pictures import ImageLike, load_image
@@ -43,22 +45,33 @@ class Predictor(HubMixin):
         tag_validation: A second look at predictions (Eq. 17) in place of the config's,
             which is ``model.tag_validation`` or that of a ``TagValidationHook``.
         batch_size: Pictures that go through the network at once.
+        mode: One of the config's ``modes``, ``'fast'`` or ``'accurate'`` in those of
+            the package; None: as its ``test_cfg`` says.
+        tta: Further forms of each picture, ``'flip'``, ``'shift'`` or
+            ``'flip+shift'``; None: as its ``test_cfg`` says.
 
     Raises:
         FileNotFoundError: There is no such config or checkpoint.
-        ValueError: There is no such device, the config is none of a DCPCLIP model, or
-            the checkpoint belongs to another one.
+        ValueError: There is no such device, mode or preset, the config is none of a
+            DCPCLIP model, or the checkpoint belongs to another one.
     """
 
     def __init__(self, config: str | Path | Config,
                  checkpoint: str | Path | None = None,
                  device: str | torch.device = 'cpu',
                  tag_validation: TagValidation | None = None,
-                 batch_size: int = 8) -> None:
+                 batch_size: int = 8, mode: str | None = None,
+                 tta: str | None = None) -> None:
         self.device = check_device(device)
         config, checkpoint = find_model(config, checkpoint)
         if 'model' not in config or 'test_pipeline' not in config:
             raise ValueError('the config has no model or no test_pipeline')
+        if mode is not None or tta is not None:
+            config = deepcopy(config)
+        if mode is not None:
+            use_mode(config, mode)
+        if tta is not None:
+            use_tta(config, check_preset(tta))
         init_default_scope(config.get('default_scope', 'mmseg'))
         self.config = config
         self.batch_size = batch_size

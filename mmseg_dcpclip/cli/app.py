@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from .common import (
     add_cfg_options,
     add_device,
+    add_views,
     load_model_config,
     positive,
     say,
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--share', action='store_true',
                         help='a public link for a week, through gradio')
     parser.add_argument('--open', action='store_true', help='open a browser')
+    add_views(parser)
     add_device(parser)
     add_cfg_options(parser)
     parser.set_defaults(refuse=parser.error)
@@ -113,7 +115,8 @@ def _load(args: argparse.Namespace, config: Path, checkpoint: str | None
     from ..apis import Predictor
     from ..apis.web import ServedModel
     settings, weights = load_model_config(config, checkpoint, args.cfg_options)
-    model = ServedModel(Predictor(settings, weights, args.device))
+    model = ServedModel(Predictor(settings, weights, args.device, mode=args.mode,
+                                  tta=args.tta))
     if model.training_free:
         return f'{config.stem}, training-free', model
     name = config.stem if weights is None else f'{config.stem}, {Path(weights).name}'

@@ -5,12 +5,14 @@
     dcpclip benchmark --pipeline --count 64 --workers 2
     dcpclip benchmark --read-outs kk_gauss self_calibrated --size 336
     dcpclip benchmark --launches --classes 150 --selected 24
+    dcpclip benchmark --modes --classes 847 --selected 24
 
 Weights, image and words are random: they do not change what is computed. All cases are
 timed in turn in one process, training steps after the others. In place of that
 --efficiency prints the columns of the paper's Table II, --pipeline pictures a second
 from JPEG to label PNG on disk beside those of the bare network, --read-outs what the
-encoder alone takes with each of them, and --launches how many kernels a prediction
+encoder alone takes with each of them, --modes what a picture takes in each mode of the
+config and with further forms of it, and --launches how many kernels a prediction
 launches on a GPU and how often it waits for it, counted on a simulated one.
 """
 
@@ -76,6 +78,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='processes that read pictures (default: 2)')
     parser.add_argument('--batch-size', type=positive, default=8,
                         help='of the pipeline (default: 8)')
+    parser.add_argument('--modes', action='store_true',
+                        help="time the config's modes, and --tta, instead")
     parser.add_argument('--launches', action='store_true',
                         help='count kernels and waits on a simulated GPU instead')
     parser.add_argument('--read-outs', nargs='+', metavar='NAME',
@@ -218,6 +222,15 @@ def _launches(args: argparse.Namespace) -> dict:
         args.size))
 
 
+def _modes(args: argparse.Namespace) -> dict:
+    """Measure the modes."""
+    from ..evaluation import cost
+    path = args.config or config_path(DEFAULT_CONFIG)
+    return dict(config=path.name, modes=cost.mode_rows(
+        load_config(path, args.cfg_options), min(args.classes), _number_of(args),
+        _conditions(args)))
+
+
 def _number_of(args: argparse.Namespace) -> int:
     """The first number of --selected."""
     return next(n for n in args.selected if n != 'auto')
@@ -225,7 +238,7 @@ def _number_of(args: argparse.Namespace) -> int:
 
 # What is measured in place of the rows, by flag.
 INSTEAD = dict(efficiency=_efficiency, pipeline=_pipeline, read_outs=_read_outs,
-               launches=_launches)
+               launches=_launches, modes=_modes)
 
 
 def _flag(kind: str) -> str:

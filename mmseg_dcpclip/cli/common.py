@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 DEMO_CONFIG = 'dcpclip_mini'
 # Top-level keys that a config need not have and that are read all the same.
-NEW_KEYS = ('auto_scale_lr', 'benchmarks', 'compile', 'custom_imports',
+NEW_KEYS = ('auto_scale_lr', 'benchmarks', 'compile', 'custom_imports', 'modes',
             'other_benchmarks', 'runner_type', 'test_pipeline', 'tta_model',
             'tta_pipeline')
 
@@ -118,6 +118,24 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Where the model runs."""
     parser.add_argument('--device', default='cpu', help='as in torch (default: cpu)')
+
+
+def add_views(parser: argparse.ArgumentParser, pipeline: str | None = None) -> None:
+    """How a picture is looked at.
+
+    Args:
+        parser: Of the subcommand.
+        pipeline: What ``--tta`` means without a name; None: it needs one.
+    """
+    parser.add_argument('--mode', metavar='NAME', help="one of the config's modes: "
+                        "'fast' or 'accurate' (default: as its test_cfg says)")
+    text = "further forms of each picture: 'flip', 'shift' or 'flip+shift'"
+    if pipeline is None:
+        parser.add_argument('--tta', metavar='NAME', help=text)
+    else:
+        parser.add_argument('--tta', metavar='NAME', nargs='?', const=pipeline,
+                            help=f"{text}; without a name those of the config's "
+                            'tta_pipeline')
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -229,9 +247,9 @@ def _make_way(config: 'Config', key: str) -> None:
         from mmengine.runner import Runner
         known = {*config.keys(), *signature(Runner).parameters, *NEW_KEYS}
         if first not in known:
-            near = get_close_matches(first, known, 1)
+            near = ' or '.join(map(repr, sorted(get_close_matches(first, known, 2))))
             raise ValueError(f'--cfg-options {key}: the config has no {first!r}' + (
-                f'; did you mean {near[0]!r}?' if near else '; check its spelling'))
+                f'; did you mean {near}?' if near else '; check its spelling'))
     place, so_far = config, first
     for name, below in zip([first, *way], way):
         if isinstance(place, list):

@@ -94,6 +94,24 @@ def read_outs_table(head: Mapping) -> 'Table':
     return table
 
 
+def modes_table(head: Mapping) -> 'Table':
+    """Modes and further forms of a picture.
+
+    Args:
+        head: What is written as JSON.
+    """
+    from rich.table import Table
+    table = Table('mode', '--tta', 'views', 'pixels', 'x first', 'seconds', 'q1 - q3',
+                  title=f'{head["config"]} on {_where(head)}')
+    for row in head['modes']:
+        time = row['seconds']
+        table.add_row(row['mode'], row['tta'] or '', str(row['views']),
+                      ' x '.join(map(str, row['size'])), _number(row['time_ratio']),
+                      _number(time['median'], 3),
+                      f'{time["q1"]:.3f} - {time["q3"]:.3f}')
+    return table
+
+
 def launches_table(head: Mapping) -> 'Table':
     """What predictions launch.
 

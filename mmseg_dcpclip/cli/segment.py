@@ -33,6 +33,7 @@ from .common import (
     add_cfg_options,
     add_device,
     add_model,
+    add_views,
     load_model_config,
     positive,
     say,
@@ -60,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument('--out', type=Path, default=Path('work_dirs/segment'),
                         help='folder (default: work_dirs/segment)')
+    add_views(parser)
     add_device(parser)
     add_cfg_options(parser)
     many = parser.add_argument_group('many pictures')
@@ -98,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
 
     from ..apis import Predictor
     device = Processes.here().device(args.device) if many else args.device
-    predictor = Predictor(config, checkpoint, device)
+    predictor = Predictor(config, checkpoint, device, mode=args.mode, tta=args.tta)
     vocabulary = words or predictor.vocabulary
     if many:
         return segment_many(args, predictor, source, vocabulary, options)

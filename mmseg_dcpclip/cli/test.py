@@ -18,6 +18,7 @@ from .common import (
     add_config,
     add_data_root,
     add_launcher,
+    add_views,
     checkpoint_of,
     load_run_config,
     say,
@@ -40,9 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--show-dir', help='folder for pictures of the predictions')
     parser.add_argument('--wait-time', type=float, default=2,
                         help='seconds each picture is shown')
-    parser.add_argument('--tta', action='store_true',
-                        help="flipped and resized forms of each picture, as the "
-                        "config's tta_pipeline says, merged")
+    add_views(parser, pipeline='pipeline')
     parser.add_argument('--benchmarks', nargs='+', metavar='NAME',
                         help="test on these benchmarks, 'all' or 'training-free', and "
                         'print one table')
@@ -92,11 +91,13 @@ def _test(args: argparse.Namespace) -> int:
 
 def _prepared(args: argparse.Namespace, weights: str | None) -> 'Config':
     """The config with all arguments in it."""
+    from ..engine import use_mode, use_tta
     config = load_run_config(args)
     config.load_from, config.resume = weights, False
-    if args.tta:
-        from ..engine import use_tta
-        use_tta(config)
+    if args.mode is not None:
+        use_mode(config, args.mode)
+    if args.tta is not None:
+        use_tta(config, args.tta)
     if args.show or args.show_dir:
         hook = config.get('default_hooks', {}).get('visualization')
         if hook is None:

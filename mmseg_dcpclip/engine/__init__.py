@@ -10,7 +10,7 @@ from .hooks import (
 from .layer_decay import LayerDecayConstructor
 from .runner import AnywhereRunner, runner_class
 from .sharding import AnywhereFlexibleRunner, CLIPFSDPStrategy
-from .tta import use_tta
+from .tta import use_mode, use_tta
 from .variables import apply_variables, changed_variables
 
 __all__ = [
@@ -18,5 +18,5 @@ __all__ = [
     'CPUAmpOptimWrapper', 'CostHook', 'LayerDecayConstructor', 'ParameterReportHook',
     'ResumableCheckpointHook', 'TagValidationHook', 'VocabularyHook', 'apply_variables',
     'bare_model', 'changed_variables', 'end_processes', 'prepare_cpu', 'runner_class',
-    'use_amp', 'use_tta',
+    'use_amp', 'use_mode', 'use_tta',
 ]

@@ -1,6 +1,6 @@
 """What the parts hand to each other: features, words, pairs and their maps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -31,6 +31,17 @@ class CLIPFeatures:
     shallow: tuple[Tensor, ...] = ()
     attention: Tensor | None = None
     mean_attention: Tensor | None = None
+
+    @classmethod
+    def cat(cls, parts: Sequence['CLIPFeatures']) -> 'CLIPFeatures':
+        """The features of several batches of one size as one batch."""
+        def joined(name: str) -> Any:
+            own = [getattr(part, name) for part in parts]
+            return None if own[0] is None else torch.cat(own)
+
+        return cls(joined('cls'), joined('patch'), parts[0].grid,
+                   tuple(map(torch.cat, zip(*(part.shallow for part in parts)))),
+                   joined('attention'), joined('mean_attention'))
 
     def __getitem__(self, images: slice) -> 'CLIPFeatures':
         """The features of some images."""

@@ -63,6 +63,25 @@ def test_one_in_one_out_and_a_list_for_a_list(predictor, tmp_path):
     assert predictor.predict([]) == []
 
 
+def test_modes_and_presets(trained):
+    config = Config.fromfile(trained[0])
+    config.modes = dict(fast=dict(mode='whole', size=(16, 16)))
+    before = config.to_dict()
+    fast = Predictor(config, trained[1], mode='fast', tta='flip')
+    assert fast.model.settings.size == (16, 16) and fast.model.settings.tta == 'flip'
+    assert config.to_dict() == before  # the caller's
+    one = Predictor(config, trained[1]).model
+    one.test_cfg = dict(mode='whole', size=(16, 16), tta='flip')
+    expected = Predictor(config, trained[1])
+    expected.model = one
+    assert torch.equal(fast.predict(picture()).pred_sem_seg.data,
+                       expected.predict(picture()).pred_sem_seg.data)
+    for wrong, message in ((dict(mode='best'), "no mode 'best': choose fast"),
+                           (dict(tta='pipeline'), 'choose none, flip, shift')):
+        with pytest.raises(ValueError, match=message):
+            Predictor(config, trained[1], **wrong)
+
+
 def test_words_of_a_call_do_not_stay(predictor):
     before = predictor.predict(picture()).pred_sem_seg.data
     words = Vocabulary(['sky', 'sea|ocean'])

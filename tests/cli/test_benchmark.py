@@ -159,6 +159,24 @@ def test_launches(tmp_path, capsys):
     assert 'waits of the host' in capsys.readouterr().out
 
 
+def test_modes(tmp_path, capsys):
+    out = tmp_path / 'out.json'
+    assert benchmark('--modes', '--classes', 20, '--selected', 5, '--repeats', 1,
+                     '--warmup', 0, '--json', out, '--cfg-options',
+                     'modes.accurate.tta=none', 'modes.accurate.mode=slide',
+                     'modes.accurate.crop_size=(32,32)',
+                     'modes.accurate.stride=(32,32)', 'test_pipeline.2.max_side=64'
+                     ) == 0
+    rows = json.loads(out.read_text())['modes']
+    assert [(row['mode'], row['tta'], row['views'], row['size']) for row in rows] == [
+        ('fast', None, 1, [48, 64]), ('accurate', None, 5, [32, 32]),
+        *(('fast', tta, 2, [48, 64]) for tta in ('flip', 'shift', 'flip+shift'))]
+    assert rows[0]['time_ratio'] == 1 and rows[2]['time_ratio'] > 0
+    assert 'x first' in capsys.readouterr().out
+    assert benchmark('--modes', '--cfg-options', 'modes=None') == 1
+    assert 'add modes=dict(NAME=' in capsys.readouterr().err
+
+
 def test_too_many_categories_to_train_on(capsys):
     assert benchmark('--train-categories', 9999, '--classes', 5) == 1
     assert 'error: --train-categories 9999: the config' in capsys.readouterr().err

@@ -153,6 +153,8 @@ def test_interrupted(tmp_path, monkeypatch, capsys):
     (['--words', 'a', '--config', 'gone.py'], 'gone.py'),
     (['--words', 'a', '--checkpoint', 'gone.pth'], 'gone.pth'),
     (['--vocabulary', 'gone.txt'], 'gone.txt'),
+    (['--words', 'a', '--mode', 'best'], "no mode 'best': choose fast, accurate"),
+    (['--words', 'a', '--tta', 'turn'], 'choose none, flip, shift, flip+shift'),
     (['--words', 'a;b', '--background', '1.1'], '[0, 1], got 1.1'),
     (['--words', 'a;b', '--background', '-1; sky'], '[0, 1], got -1'),
     (['--words', 'a;b', '--background', '0.1; 0.2'], 'one threshold'),

@@ -191,6 +191,9 @@ def test_nothing_is_there(tmp_path, write_config, capsys, monkeypatch):
 @pytest.mark.parametrize('args, message', [
     (['nothing.pth'], 'no such checkpoint: nothing.pth.*none'),
     (['none', '--data-root', 'ade20k_150=x'], '--data-root belongs to --benchmarks'),
+    (['none', '--mode', 'fast'], 'has no mode .fast.: add modes='),
+    (['none', '--tta', 'turn'], 'no tta .turn.: choose none, flip, shift'),
+    (['none', '--tta'], 'needs a tta_pipeline'),
 ])
 def test_bad_arguments(write_config, capsys, args, message):
     assert main(['test', write_config(), *args]) == 1

@@ -266,7 +266,7 @@ def test_fewer_maps_at_once_of_a_large_picture(monkeypatch):
     merged, merge = [], label_map.merge_views
     monkeypatch.setattr(label_map, 'merge_views', lambda *args: merged.append(
         len(args[0][0])) or merge(*args))
-    monkeypatch.setattr(label_map, 'MAX_VALUES', 2 * 32 * 40)
+    monkeypatch.setitem(label_map.MAX_VALUES, 'cpu', 2 * 32 * 40)
     sample = model.predict(**prepared(model, [(32, 40)]))[0]
     assert merged == [2, 2, 1] and torch.equal(sample.pred_sem_seg.data, expected)
 

@@ -23,3 +23,6 @@ model = dict(
     # Masks that follow the picture: refinement=dict(type='PAMR').
     test_cfg=dict(mode='slide', crop_size=(224, 224), stride=(112, 112),
                   global_view=False, synonyms='max'))
+# What `--mode` and `Predictor(mode=...)` put in place of how pictures are looked at:
+# the whole picture at once, or the windows of published work.
+modes = dict(fast=dict(mode='whole'), accurate=model['test_cfg'])

@@ -33,3 +33,7 @@ model = dict(
     vocabulary='mini-seen',
     ignore_index=65535,
     test_cfg=dict(mode='whole'))
+# What `--mode` and `Predictor(mode=...)` put in place of how pictures are looked at.
+modes = dict(
+    fast=dict(mode='whole'),
+    accurate=dict(mode='whole', tta='shift'))

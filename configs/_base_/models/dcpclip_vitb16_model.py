@@ -33,6 +33,11 @@ model = dict(
     tag_validation=dict(seen='coco_stuff_171', top_k=5),
     vocabulary='coco_stuff_171',
     ignore_index=255,
-    # Five views, as CAT-Seg tests: 2 x 2 windows of the 640 x 640 image and the whole.
+    # Five views, as CAT-Seg tests: 2 x 2 windows of the 640 x 640 image and the whole,
+    # each with words of its own.
     test_cfg=dict(mode='slide', crop_size=(384, 384), stride=(256, 256),
-                  global_view=True))
+                  global_view=True, share_words=False))
+# What `--mode` and `Predictor(mode=...)` put in place of how pictures are looked at.
+modes = dict(
+    fast=dict(mode='whole', size=(384, 384)),
+    accurate=model['test_cfg'])

@@ -21,7 +21,6 @@ from ...evaluation.efficiency import (
     summarize_times,
     synchronize,
 )
-from ...models.segmentors.views import make_views
 from ...vocabulary import Vocabulary
 from ..predictor import Predictor
 from ..preparing import prepare
@@ -139,14 +138,14 @@ def bare_network(predictor: Predictor, batches: list[Batch]) -> None:
 
 
 def _logits(predictor: Predictor, inputs: Any, samples: list) -> tuple:
-    """Logits and what they are of, views and images."""
+    """Logits, what they are of, features, and views."""
     model = predictor.model
     images = model.data_preprocessor(
         dict(inputs=inputs, data_samples=samples))['inputs']
-    views = make_views(images, **model.settings.views())
+    views = model.make_views(images)
     return (*model.encode_decode(views.images, views=views.per_image,
                                  text=model.text_embeddings(model.queries)),
-            views, images)
+            views)
 
 
 @torch.no_grad()
@@ -185,12 +184,12 @@ def _stages(predictor: Predictor, item: Item, masks: Masks) -> dict[str, float]:
     picture = timed('load', item.load)
     packed = timed('resize', lambda: prepare(predictor.pipeline, picture))
     sample = packed['data_samples']
-    logits, pairs, features, views, images = timed('network', lambda: _logits(
+    logits, pairs, features, views = timed('network', lambda: _logits(
         predictor, packed['inputs'][None], [sample]))
 
     def label_map() -> tuple:
         model.write_prediction(sample, logits, pairs, views, 0)
-        model.look_again(sample, images, features, views, 0)
+        model.look_again(sample, features, views, 0)
         return masks.taken_off(sample)
 
     seg_map, found = timed('label map', label_map)

@@ -9,6 +9,7 @@ from .dcpclip_cases import inference_cases, train_cases
 from .efficiency_row import efficiency_row
 from .launches import launch_rows
 from .measuring import measure_cases
+from .modes import mode_rows
 from .read_outs import read_out_rows
 from .san_cases import san_cases
 from .stand_ins import FixedSelection, RandomWords, random_model
@@ -16,5 +17,5 @@ from .stand_ins import FixedSelection, RandomWords, random_model
 __all__ = [
     'Bench', 'Case', 'Conditions', 'FixedSelection', 'RandomWords', 'clip_cases',
     'efficiency_row', 'inference_cases', 'launch_rows', 'measure_cases',
-    'random_model', 'read_out_rows', 'san_cases', 'train_cases'
+    'mode_rows', 'random_model', 'read_out_rows', 'san_cases', 'train_cases'
 ]

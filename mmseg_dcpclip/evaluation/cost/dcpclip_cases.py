@@ -43,7 +43,7 @@ def segment(model: DCPCLIP, image: Tensor, words: TextEmbeddings, selection: nn.
     Returns:
         SegDataSample: With ``pred_sem_seg`` at ``PICTURE``.
     """
-    views = make_views(image, **model.settings.views())
+    views = model.make_views(image)
     return write_map(model, views, model.encode_decode(
         views.images, text=words, selection=selection, views=views.per_image))
 

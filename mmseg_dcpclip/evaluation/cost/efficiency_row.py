@@ -2,7 +2,6 @@
 
 from mmengine.config import Config
 
-from ...models.segmentors.views import make_views
 from ..efficiency import (
     TimedCall,
     count_parameters,
@@ -54,7 +53,7 @@ def efficiency_row(name: str, config: Config, conditions: Conditions, selected: 
         model=name, parts_m={k: v / 1e6 for k, v in numbers['parts'].items()},
         total_m=numbers['total'] / 1e6, learnable_m=numbers['learnable'] / 1e6,
         learnable_paper_m=numbers['learnable_paper'] / 1e6,
-        views=make_views(image, **settings.views()).per_image,
+        views=model.make_views(image).per_image,
         selected=min(selected, count), classes=count, image=list(size),
         gflops=multiply_adds(predict) / 1e9, seconds=summarize_times(seconds),
         train_min=NOT_RUN, miou=NOT_RUN)

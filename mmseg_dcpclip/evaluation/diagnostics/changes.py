@@ -1,5 +1,6 @@
 """What changes of a config do to mIoU, over several test sets."""
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,21 +27,24 @@ def score_row(model: DCPCLIP, loader: DataLoader, seen: np.ndarray | None,
         pictures: No more than these.
 
     Returns:
-        dict: ``pictures``, ``mIoU`` and with ``seen`` also ``seen_mIoU`` and
-        ``unseen_mIoU``, in percent by the GT-present rule.
+        dict: ``pictures``, ``seconds`` (of the median prediction), ``mIoU`` and with
+        ``seen`` also ``seen_mIoU`` and ``unseen_mIoU``, in percent by the GT-present
+        rule.
 
     Raises:
         ValueError: No picture has a label.
     """
     num_classes, ignored = len(model.vocabulary), ignore_index_of(loader)
     counts = torch.zeros(3, num_classes, dtype=torch.long)
-    count = 0
+    count, seconds = 0, []
     for image, sample, label in labelled_pictures(model, loader, pictures):
         count += 1
+        start = time.perf_counter()
         found = model.predict(image, [sample])[0].pred_sem_seg.data[0]
+        seconds.append(time.perf_counter() - start)
         counts += count_pixels(found, label, num_classes, ignored)
     scores = summarize(counts.numpy(), seen)
-    return dict(pictures=count, **{
+    return dict(pictures=count, seconds=float(np.median(seconds)), **{
         key: 100 * scores[key] for key in SCORES if key in scores})
 
 

@@ -136,6 +136,11 @@ class CLIPConvNeXtBackbone(BaseModule):
                 depth = last if stage == 3 else stage + 1 + shared
         return depth, last + 2
 
+    def grid_of(self, size: Sequence[int]) -> tuple[int, int]:
+        """Rows and columns of patches of images of a height and width."""
+        rows, columns = (max(1, round(n / STRIDE)) for n in size)
+        return rows, columns
+
     def forward(self, images: Tensor, with_attention: bool = False,
                 with_mean_attention: bool = False) -> CLIPFeatures:
         """Encode images.
@@ -156,8 +161,8 @@ class CLIPConvNeXtBackbone(BaseModule):
         own = spatial_size(images)
         size = own  # open in an export: multiples of 32
         if fixed(*own):
-            height, width = (max(1, round(n / STRIDE)) * STRIDE for n in own)
-            size = height, width
+            rows, columns = self.grid_of(own)
+            size = rows * STRIDE, columns * STRIDE
         if own != size:
             images = F.interpolate(images, size, mode='bilinear', align_corners=False)
         trunk = self.visual.trunk

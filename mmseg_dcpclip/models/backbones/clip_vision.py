@@ -151,6 +151,17 @@ class CLIPVisionBackbone(CLIPTower):
         block = re.match(r'visual\.transformer\.resblocks\.(\d+)\.', name)
         return int(block[1]) + 1 if block else num_layers - 1, num_layers
 
+    def grid_of(self, size: Sequence[int]) -> tuple[int, int]:
+        """Rows and columns of patches of images of a height and width."""
+        rows, columns = (n // p for n, p in zip(self._encoded_size(size),
+                                                self.patch_size))
+        return rows, columns
+
+    def _encoded_size(self, size: Sequence[int]) -> Sequence[int]:
+        """Height and width to which images are resized."""
+        return self.input_size or [
+            max(1, round(n / p)) * p for n, p in zip(size, self.patch_size)]
+
     def load_clip(self, weights: CLIPWeights) -> None:
         """Take the image tower of loaded weights, of any input size.
 
@@ -235,8 +246,7 @@ class CLIPVisionBackbone(CLIPTower):
         own = spatial_size(images)
         size: Sequence[int] = own  # open in an export: multiples of the patch size
         if self.input_size or fixed(*own):
-            size = self.input_size or [
-                max(1, round(n / p)) * p for n, p in zip(own, self.patch_size)]
+            size = self._encoded_size(own)
         if own != tuple(size):
             images = F.interpolate(images, tuple(size), mode='bilinear',
                                    align_corners=False)

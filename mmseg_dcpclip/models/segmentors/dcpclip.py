@@ -1,6 +1,7 @@
 """The DCP-CLIP segmentor: the parts of the paper wired together."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from mmengine.structures import PixelData
@@ -28,6 +29,7 @@ from ..structures import CLIPFeatures, Pairs, TextEmbeddings
 from ..text_encoders.text_bank import TextBank
 from ..weights import AllWeightsMixin
 from .decoding import decode_pairs
+from .encoding import encode_in_parts
 from .label_map import Ids, make_label_map, word_scores
 from .samples import categories_in, group_by_words, stack_labels
 from .second_look import SecondLookMixin
@@ -249,7 +251,8 @@ class DCPCLIP(SecondLookMixin, TrainingMixin, AllWeightsMixin, BaseSegmentor):
             views: So many images after each other are views of one, with one selection.
         """
         text = self.text_embeddings() if text is None else text
-        features = self.extract_feat(inputs, selection)
+        features = encode_in_parts(partial(self.extract_feat, selection=selection),
+                                   inputs)
         selected = self.select(features, text, selection)
         pairs = shared_pairs(selected, views)
         own = pairs if self.settings.share_words else Pairs.from_mask(selected)
@@ -350,13 +353,18 @@ class DCPCLIP(SecondLookMixin, TrainingMixin, AllWeightsMixin, BaseSegmentor):
 
     def _predict_group(self, images: Tensor, data_samples: list[SegDataSample]) -> None:
         """Write the predictions of images of one size."""
-        views = make_views(images, **self.settings.views())
+        views = self.make_views(images)
         logits, pairs, features = self.encode_decode(
             views.images, views=views.per_image,
             text=self.text_embeddings(self.queries))
         for i, sample in enumerate(data_samples):
             self.write_prediction(sample, logits, pairs, views, i)
-            self.look_again(sample, images, features, views, i)
+            self.look_again(sample, features, views, i)
+
+    def make_views(self, images: Tensor) -> Views:
+        """The views of images [B, 3, H, W], as ``test_cfg`` wants them."""
+        return make_views(images, **self.settings.views(),
+                          grid_of=getattr(self.backbone, 'grid_of', None))
 
     def write_prediction(self, sample: SegDataSample, logits: Tensor, pairs: Pairs,
                          views: Views, image: int) -> None:

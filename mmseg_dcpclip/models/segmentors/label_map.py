@@ -11,7 +11,9 @@ from ...vocabulary import Background, Queries, Vocabulary
 from ..structures import Pairs
 from .views import Views, merge_views, resize, undo_augmentation
 
-MAX_VALUES = 2**26  # of maps at full size at once: 5 of a picture of 12 megapixels
+# Values of the largest tensor at once. On a CPU its caches and the pages that a larger
+# one is given anew each time decide; elsewhere 5 maps of a picture of 12 megapixels.
+MAX_VALUES = dict(cpu=2**22, cuda=2**26)
 # Maps [B, K, h, w], images [B, 3, h', w'] and a size to maps [B, K, *size].
 Refinement = Callable[[Tensor, Tensor, Sequence[int]], Tensor]
 
@@ -106,8 +108,8 @@ def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
         image: Which image.
         meta: Metainfo of its data sample: size, padding and flip.
         activation: The head's, see ``CategoryHead``.
-        max_maps: Category maps held at full size at once; of a large picture fewer,
-            ``MAX_VALUES`` in all.
+        max_maps: Category maps held at full size at once; of large pictures and of
+            many views fewer, ``MAX_VALUES`` in all.
         ids: Which ids pixels get.
         keep_maps: Also return the probabilities.
         keep_probability: Also return that of the best category.
@@ -122,7 +124,7 @@ def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
     categories = pairs.category[start:start + count]
     own = logits[start:start + views.per_image * count].unflatten(
         0, (views.per_image, count))
-    picture = undo_augmentation(views.whole[image], meta, views.size)[None]
+    picture = undo_augmentation(views.whole[image], meta, views.input_size)[None]
     size: Sequence[int] = tuple(meta.get('ori_shape', views.size))[:2]
     kept = []
     best = logits.new_full(size, -torch.inf, dtype=torch.float32)
@@ -130,9 +132,13 @@ def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
     total = best  # logarithm of the sum that a softmax divides by
     competing = activation == 'softmax' and (
         keep_maps or keep_probability or ids.threshold is not None)
-    most = max(1, min(max_maps, MAX_VALUES // max(1, size[0] * size[1])))
+    largest = max(size[0] * size[1], views.size[0] * views.size[1],
+                  views.per_image * views.images.shape[-2] * views.images.shape[-1])
+    values = MAX_VALUES['cpu' if logits.device.type == 'cpu' else 'cuda']
+    most = max(1, min(max_maps, values // max(1, largest)))
     for chunk, part in zip(categories.split(most), own.split(most, 1)):
-        maps = undo_augmentation(merge_views(part, views, activation), meta, views.size)
+        maps = undo_augmentation(merge_views(part, views, activation), meta,
+                                 views.input_size)
         maps = (resize(maps, size) if refinement is None
                 else refinement(maps[None], picture, size)[0])
         score, place = maps.max(0)
@@ -147,7 +153,7 @@ def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
     def probability(maps: Tensor) -> Tensor:
         if activation == 'softmax':
             return (maps - total).exp() if competing else maps
-        return maps if views.slide else maps.sigmoid()
+        return maps if views.averaged else maps.sigmoid()
 
     highest = probability(best)
     seg_map = ids.decide(best_id, highest)

@@ -60,22 +60,22 @@ class SecondLookMixin(AskedMixin):
         check_second_look(validation, self.backbone)
         self._tag_validation = validation
 
-    def look_again(self, sample: SegDataSample, images: Tensor, features: CLIPFeatures,
-                   views: Views, image: int) -> None:
+    def look_again(self, sample: SegDataSample, features: CLIPFeatures, views: Views,
+                   image: int) -> None:
         """Validate a prediction, and keep what ``test_cfg`` asks for.
 
         Args:
             sample: Has ``pred_sem_seg``.
-            images: The network's inputs, [B, 3, H, W].
             features: The encoder's view of all views.
             views: The views.
             image: Which image.
         """
         if self.tag_validation is None and not self.settings.return_features:
             return
-        feats = self._whole_features(images, features, views, image)
-        feats = undo_augmentation(feats, sample.metainfo, views.size)
-        picture = undo_augmentation(images[image], sample.metainfo, views.size)
+        feats = self._whole_features(features, views, image)
+        feats = undo_augmentation(feats, sample.metainfo, views.input_size)
+        picture = undo_augmentation(views.whole[image], sample.metainfo,
+                                    views.input_size)
         if views.slide:
             picture = resize(picture[None], views.images.shape[-2:])[0]
         if self.settings.return_features:
@@ -106,10 +106,10 @@ class SecondLookMixin(AskedMixin):
         return validation(seg_map, feats, self.text_embeddings().mean, self.vocabulary,
                           **wanted)
 
-    def _whole_features(self, images: Tensor, features: CLIPFeatures, views: Views,
-                        image: int) -> Tensor:
-        """Patch features of the whole image, [D, h, w]."""
+    def _whole_features(self, features: CLIPFeatures, views: Views, image: int
+                        ) -> Tensor:
+        """Patch features of the whole image as it is, [D, h, w]."""
         if views.slide and not views.with_whole:
-            whole = resize(images[image:image + 1], views.images.shape[-2:])
+            whole = resize(views.whole[image:image + 1], views.images.shape[-2:])
             return self.backbone(whole).patch_map[0]
-        return features.patch_map[(image + 1) * views.per_image - 1]
+        return features.patch_map[views.whole_view(image)]

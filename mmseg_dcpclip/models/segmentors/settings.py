@@ -6,8 +6,11 @@ from difflib import get_close_matches
 from typing import Any, Literal, TypeGuard
 
 from ...vocabulary import Background, Vocabulary
+from .forms import read_forms
 
 MAX_MAPS = 32
+# What says which views a picture has.
+VIEW_KEYS = ('mode', 'crop_size', 'stride', 'global_view', 'share_words', 'size', 'tta')
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,12 @@ class PredictSettings:
         global_view: Whether the whole image, resized to a window, is a view beside its
             windows (slide).
         share_words: Whether each view decodes what any view of the picture selected;
-            otherwise its own, and the others are absent there (slide).
+            otherwise its own, and the others are absent there.
+        size: Height and width in pixels to which a picture is resized before it is cut
+            into views; None: it stays as the pipeline made it.
+        tta: Further forms of the picture, whose maps are averaged: ``'none'``,
+            ``'flip'``, ``'shift'`` (by half a patch), ``'flip+shift'``, or a list of
+            arguments of ``Form``.
         return_logits: Whether predictions carry ``seg_logits``, the probabilities of
             the selected categories.
         return_features: Whether predictions carry ``patch_features``, the image's
@@ -47,6 +55,8 @@ class PredictSettings:
     stride: tuple[int, int] | None = None
     global_view: bool = True
     share_words: bool = True
+    size: tuple[int, int] | None = None
+    tta: str | Sequence[Mapping[str, Any]] = 'none'
     return_logits: bool = False
     return_features: bool = False
     return_scores: bool = False
@@ -61,9 +71,9 @@ class PredictSettings:
         """Read a ``test_cfg``.
 
         Raises:
-            ValueError: An unknown key or mode, windows without their sizes or with gaps
-                between them, a number below 1, an unknown treatment of synonyms, or a
-                background that is refused.
+            ValueError: An unknown key, mode or form, windows without their sizes or
+                with gaps between them, a number below 1, an unknown treatment of
+                synonyms, or a background that is refused.
         """
         config = dict(test_cfg or {})
         known = [field.name for field in fields(cls)]
@@ -85,6 +95,10 @@ class PredictSettings:
                              f'{settings.mode!r}')
         if settings.mode == 'slide':
             settings._check_windows()
+        if settings.size is not None and not _is_size(settings.size):
+            raise ValueError('test_cfg.size must be two whole numbers of pixels, at '
+                             f'least 1; got {settings.size}')
+        read_forms(settings.tta)
         for name in ('max_maps', 'max_places'):
             limit = getattr(settings, name)
             if limit is not None and limit < 1:
@@ -116,9 +130,11 @@ class PredictSettings:
 
     def views(self) -> dict[str, Any]:
         """Arguments of ``make_views``."""
+        shown: dict[str, Any] = dict(mode=self.mode, size=self.size,
+                                     forms=read_forms(self.tta))
         if self.mode == 'whole':
-            return dict(mode='whole')
-        return dict(mode='slide', crop_size=self.crop_size, stride=self.stride,
+            return shown
+        return dict(shown, crop_size=self.crop_size, stride=self.stride,
                     global_view=self.global_view)
 
 

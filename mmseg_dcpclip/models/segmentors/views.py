@@ -3,11 +3,12 @@
 Whole mode has one view, the image. Slide mode has windows and, as CAT-Seg
 (arXiv 2303.11797) does it, the whole image at the size of a window beside them: the
 windows are averaged where they overlap, and the result half and half with the whole.
-All views of an image have the same categories: what any of them selected, decoded in
-each, or taken for absent where a view did not select it.
+Further forms of the image (``forms.py``) have the same views once more. All views of an
+image have the same categories: what any of them selected, decoded in each, or taken for
+absent where a view did not select it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,9 @@ from torch import Tensor
 
 from ...windows import Box, window_boxes
 from ..structures import Pairs
+from .forms import AS_IT_IS, Form, place_of, shift_pictures
 
+GridOf = Callable[[Sequence[int]], Sequence[int]]
 Images = Tensor | Sequence[Tensor]
 # What each of mmcv's directions turns of [K, h, w].
 FLIPPED = dict(horizontal=(2, ), vertical=(1, ), diagonal=(1, 2))
@@ -54,22 +57,39 @@ class Views:
     """All views of a batch of images of one size.
 
     Attributes:
-        images: [B * V, 3, h, w], the V views of the first image first.
+        images: [B * V, 3, h, w], the V views of the first image first: of each form
+            its windows, then the whole image.
         windows: Places of the windows; one, the whole image, outside slide mode.
-        whole: The images themselves, [B, 3, H, W].
+        whole: The images, at the size that is cut into windows, [B, 3, H, W].
         slide: Whether windows are averaged.
-        with_whole: Whether the last view of each image is the whole image.
+        with_whole: Whether the last view of each form is the whole image.
+        input_size: Height and width of the network's inputs.
+        forms: How each image is shown.
+        shifts: Pixels down and right by which each form is moved up and left.
     """
     images: Tensor
     windows: list[Box]
     whole: Tensor
     slide: bool
     with_whole: bool
+    input_size: tuple[int, int]
+    forms: tuple[Form, ...] = AS_IT_IS
+    shifts: Sequence[tuple[int, int]] = ((0, 0), )
+
+    @property
+    def per_form(self) -> int:
+        """int: Views of one form."""
+        return len(self.windows) + self.with_whole
 
     @property
     def per_image(self) -> int:
         """int: V."""
-        return len(self.windows) + self.with_whole
+        return self.per_form * len(self.forms)
+
+    @property
+    def averaged(self) -> bool:
+        """bool: Whether maps of several views are averaged."""
+        return self.slide or len(self.forms) > 1
 
     @property
     def size(self) -> tuple[int, int]:
@@ -77,9 +97,16 @@ class Views:
         height, width = self.whole.shape[-2:]
         return height, width
 
+    def whole_view(self, image: int) -> int:
+        """The view that shows an image as a whole and as it is; the last window where
+        none does."""
+        return image * self.per_image + self.per_form - 1
+
 
 def make_views(images: Tensor, mode: str = 'whole', crop_size: Sequence[int] = (),
-               stride: Sequence[int] = (), global_view: bool = True) -> Views:
+               stride: Sequence[int] = (), global_view: bool = True,
+               size: Sequence[int] | None = None, forms: tuple[Form, ...] = AS_IT_IS,
+               grid_of: GridOf | None = None) -> Views:
     """Cut images of one size into views.
 
     Args:
@@ -89,18 +116,50 @@ def make_views(images: Tensor, mode: str = 'whole', crop_size: Sequence[int] = (
         crop_size: Height and width of a window (slide).
         stride: Steps of the windows (slide).
         global_view: Add the whole image, resized to a window (slide).
+        size: Height and width to which the images are resized first.
+        forms: How each image is shown.
+        grid_of: Rows and columns of patches of a view by its size, for shifted forms.
 
     Returns:
         Views: One batch.
+
+    Raises:
+        ValueError: A form is shifted and nothing tells the size of a patch.
     """
-    if mode == 'whole':
-        return Views(images, [(0, 0, *images.shape[-2:])], images, False, False)
-    boxes = window_boxes(images.shape[-2:], crop_size, stride)
-    views = [images[..., t:b, x:r] for t, x, b, r in boxes]
-    if global_view:
-        views.append(resize(images, views[0].shape[-2:]))
-    return Views(torch.stack(views, 1).flatten(0, 1), boxes, images, True,
-                 global_view)
+    height, width = images.shape[-2:]
+    whole = images if size is None else resize(images, size)
+    slide = mode == 'slide'
+    boxes = (window_boxes(whole.shape[-2:], crop_size, stride) if slide
+             else [(0, 0, *whole.shape[-2:])])
+    window = (boxes[0][2] - boxes[0][0], boxes[0][3] - boxes[0][1])
+    with_whole = slide and global_view
+    shifts = [shift_of(form, window, grid_of) for form in forms]
+    small = resize(whole, window) if with_whole else whole
+    views = []
+    for form, shift in zip(forms, shifts):
+        moved = shift_pictures(whole, shift)
+        own = [moved[..., t:b, x:r] for t, x, b, r in boxes]
+        if with_whole:
+            own.append(shift_pictures(small, shift))
+        views += [view.flip(-1) for view in own] if form.flip else own
+    stacked = views[0] if len(views) == 1 else torch.stack(views, 1).flatten(0, 1)
+    return Views(stacked, boxes, whole, slide, with_whole, (height, width), forms,
+                 shifts)
+
+
+def shift_of(form: Form, size: Sequence[int], grid_of: GridOf | None
+             ) -> tuple[int, int]:
+    """Whole pixels down and right that a form of a view of this size is moved by."""
+    if not form.shift:
+        return 0, 0
+    if grid_of is None:
+        raise ValueError(
+            'test_cfg.tta shifts by parts of a patch, and the image encoder does not '
+            'say how large one is: give it grid_of(size), as CLIPVisionBackbone has '
+            'it, or choose tta=\'flip\'')
+    down, right = (round(form.shift * n / cells)
+                   for n, cells in zip(size, grid_of(size)))
+    return down, right
 
 
 def shared_pairs(selected: Tensor, views: int) -> Pairs:
@@ -147,9 +206,10 @@ def absent_elsewhere(logits: Tensor, selected: Tensor, shared: Pairs) -> Tensor:
 def merge_views(logits: Tensor, views: Views, activation: str) -> Tensor:
     """Maps of some categories of one image at its size.
 
-    Windows are averaged where they overlap: as probabilities where each category
-    stands for itself (sigmoid), as logits where categories compete (softmax), which
-    for a cosine head is the average of cosines.
+    Views are averaged where they overlap, moved and turned back to where they were
+    taken: as probabilities where each category stands for itself (sigmoid), as logits
+    where categories compete (softmax), which for a cosine head is the average of
+    cosines.
 
     Args:
         logits: Of K categories in the image's views, [V, K, h, w].
@@ -157,23 +217,50 @@ def merge_views(logits: Tensor, views: Views, activation: str) -> Tensor:
         activation: The head's, see ``CategoryHead``.
 
     Returns:
-        Tensor: float32 [K, H, W]; logits in whole mode and with softmax, otherwise
+        Tensor: float32 [K, H, W]; logits of a single view and with softmax, otherwise
         probabilities.
     """
-    if not views.slide:
+    if not views.averaged:
         return resize(logits[0], views.size)
-    scores = resize(logits, views.images.shape[-2:])
+    height, width = size = tuple(views.images.shape[-2:])
+    scores = resize(logits, size)
     if activation == 'sigmoid':
-        scores = scores.sigmoid()
-    maps = scores.new_zeros(scores.shape[1], *views.size)
-    overlap = torch.zeros(views.size)
-    for window, (top, left, bottom, right) in zip(scores, views.windows):
-        maps[:, top:bottom, left:right] += window
-        overlap[top:bottom, left:right] += 1
-    maps /= overlap.to(maps.device)
-    if views.with_whole:
-        maps.add_(resize(scores[-1], views.size)).div_(2)
+        scores = scores.sigmoid_() if scores is not logits else scores.sigmoid()
+    parts: list[tuple[Tensor, Box]] = []
+    wholes: list[tuple[Tensor, Box]] = []
+    for form, shift, own in zip(views.forms, views.shifts,
+                                scores.split(views.per_form)):
+        own = own.flip(-1) if form.flip else own
+        parts += [(view, place_of(box, shift, views.size))
+                  for view, box in zip(own, views.windows)]
+        if views.with_whole:
+            wholes.append((own[-1], place_of((0, 0, height, width), shift, size)))
+    maps = mean_of_places(parts, views.size)
+    if wholes:
+        maps.add_(resize(mean_of_places(wholes, size), views.size)).div_(2)
     return maps
+
+
+def mean_of_places(parts: Sequence[tuple[Tensor, Box]], size: Sequence[int]) -> Tensor:
+    """Mean of maps where they overlap.
+
+    Args:
+        parts: Maps [K, h, w], and where in the result they lie; what reaches over the
+            lower and right end of their place is left out.
+        size: Height and width that the places cover.
+
+    Returns:
+        Tensor: [K, *size].
+    """
+    first, place = parts[0]
+    if len(parts) == 1 and tuple(place) == (0, 0, *size):
+        return first
+    maps = first.new_zeros(first.shape[0], *size)
+    overlap = torch.zeros(tuple(size))
+    for part, (top, left, bottom, right) in parts:
+        maps[:, top:bottom, left:right] += part[:, :bottom - top, :right - left]
+        overlap[top:bottom, left:right] += 1
+    return maps.div_(overlap.to(maps.device))
 
 
 def undo_augmentation(maps: Tensor, meta: Mapping, size: tuple[int, int]) -> Tensor:
