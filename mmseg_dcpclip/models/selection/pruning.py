@@ -18,7 +18,7 @@ MIN_WORDS = 2**13  # with less of either the plain product is as fast
 MIN_PATCHES = 128
 SEEDS = 256  # words that are compared in any case
 MAX_BOUNDS = 2**20  # held at once
-MOST_PAIRS = (64, 1 / 500)  # of a patch: so many words, and so many of a word more
+MOST_PAIRS = 1 / 500  # of patches and words that may be left to compare
 
 
 def prunable(patch: Tensor, text: Tensor) -> bool:
@@ -120,7 +120,7 @@ def _contenders(patch: Tensor, text: Tensor, weights: Sequence[Tensor],
     """
     flat = patch.flatten(0, 1)
     image = torch.arange(len(patch)).repeat_interleave(patch.shape[1])
-    limit = len(flat) * (MOST_PAIRS[0] + MOST_PAIRS[1] * len(text))
+    limit = MOST_PAIRS * len(flat) * len(text)
 
     def scores_of(words: Tensor) -> Tensor:
         """The lowest score of some words of each patch, [P, n]."""
@@ -146,8 +146,11 @@ def _contenders(patch: Tensor, text: Tensor, weights: Sequence[Tensor],
             if not bool((reached[:, -1] > 0).all()):
                 return None
         pairs.append(_pairs(blocks, highest, bounds.threshold(reached[:, -1]), start))
-        count += len(pairs[-1][0])
-        if count > limit:
+        own = len(pairs[-1][0])
+        count += own
+        # The first parts find more than those behind: the fourth tells what is to come.
+        if count > 2 * limit + 64 * len(flat) or (
+                step == 3 and own * len(text) > 2 * limit * bounds.chunk):
             return None
     place, word, bound = map(torch.cat, zip(*pairs))
     # The words with the highest bounds of all rule out most of the others.
@@ -158,7 +161,7 @@ def _contenders(patch: Tensor, text: Tensor, weights: Sequence[Tensor],
     row, column = (scores.amax(0) >= least[:, None] - bounds.margin).nonzero().unbind(1)
     place = torch.cat([place[kept], row])
     word = torch.cat([word[kept], likely[column]])
-    if len(place) > limit / 4:
+    if len(place) > limit:
         return None
     return place, word, torch.cat([
         (flat[p] * text[w].float()).sum(-1)
