@@ -29,7 +29,7 @@ def whole_numbers(monkeypatch):
                             raising=False)
         monkeypatch.setattr(pruning, 'has_fast_int8', lambda: True)
     monkeypatch.setattr(pruning, 'MIN_PATCHES', PATCHES)
-    monkeypatch.setattr(pruning, 'MOST_PAIRS', (WORDS, 0))  # however many survive
+    monkeypatch.setattr(pruning, 'MOST_PAIRS', 1)  # however many survive
 
 
 def make_words(kind: str, generator: torch.Generator) -> torch.Tensor:
@@ -55,7 +55,7 @@ def make_view(words: torch.Tensor, generator: torch.Generator, images: int = 2):
     own = torch.randint(0, 40, (images, PATCHES), generator=generator) * 201
     noise = torch.randn(images, PATCHES, DIMS, generator=generator)
     patch = unit[own] + 0.6 * F.normalize(noise, dim=-1)
-    return F.normalize(patch, dim=-1), F.normalize(patch.mean(1) + unit[201], dim=-1)
+    return F.normalize(patch, dim=-1), F.normalize(patch.mean(1) + 3 * unit[201], dim=-1)
 
 
 def first_rows(words: torch.Tensor) -> torch.Tensor:
@@ -72,7 +72,7 @@ def test_the_best_are_those_of_all_scores_in_float64(kind):
     words = make_words(kind, generator)
     patch, cls = make_view(words, generator)
     unit = F.normalize(words.double(), dim=-1)
-    logits = 30 * cls.double() @ unit.T
+    logits = 400 * cls.double() @ unit.T
     image_scores = logits.softmax(-1)
     assert image_scores.max() > 0.02  # the weights decide something
     first = first_rows(words)
@@ -108,7 +108,7 @@ def test_the_selection_is_that_of_the_plain_product(form, kind, monkeypatch):
     text = TextEmbeddings(words[:, None], words)
     pruning_one = DynamicCategorySelection(form=form, num_kept=8)
     plain_one = DynamicCategorySelection(form=form, num_kept=8, prune=False)
-    expected = plain_one(features, text, 30.0)
+    expected = plain_one(features, text, 100.0)
     assert text.coarse is None and expected.any(1).all()
 
     ruled_out = []
@@ -117,13 +117,13 @@ def test_the_selection_is_that_of_the_plain_product(form, kind, monkeypatch):
         own = getattr(pruning, name)
         monkeypatch.setattr(f'{module}.{name}', lambda *args, own=own: ruled_out.append(
             own(*args)) or ruled_out[-1])
-    assert torch.equal(pruning_one(features, text, 30.0), expected)
+    assert torch.equal(pruning_one(features, text, 100.0), expected)
     for i in range(3):
-        assert torch.equal(pruning_one(features[i:i + 1], text, 30.0)[0], expected[i])
+        assert torch.equal(pruning_one(features[i:i + 1], text, 100.0)[0], expected[i])
     assert len(ruled_out) == 4 and None not in ruled_out
 
-    monkeypatch.setattr(pruning, 'MOST_PAIRS', (0.001, 0))
-    assert torch.equal(pruning_one(features, text, 30.0), expected)
+    monkeypatch.setattr(pruning, 'MOST_PAIRS', 1e-5)
+    assert torch.equal(pruning_one(features, text, 100.0), expected)
     assert ruled_out[-1] is None
 
 
@@ -175,7 +175,7 @@ def test_a_patch_like_no_word_takes_the_plain_product():
             patch, words, [1 / coarse.lengths[None]], coarse, torch.zeros(
                 WORDS, dtype=torch.bool), torch.tensor([0])) is None
         assert torch.equal(*(DynamicCategorySelection(prune=prune)(
-            features, text, 30.0) for prune in (True, False)))
+            features, text, 100.0) for prune in (True, False)))
 
 
 def test_few_words_or_patches_and_other_devices_are_not_worth_it():
