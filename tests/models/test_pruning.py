@@ -55,7 +55,8 @@ def make_view(words: torch.Tensor, generator: torch.Generator, images: int = 2):
     own = torch.randint(0, 40, (images, PATCHES), generator=generator) * 201
     noise = torch.randn(images, PATCHES, DIMS, generator=generator)
     patch = unit[own] + 0.6 * F.normalize(noise, dim=-1)
-    return F.normalize(patch, dim=-1), F.normalize(patch.mean(1) + 3 * unit[201], dim=-1)
+    cls = patch.mean(1) + 3 * unit[201]
+    return F.normalize(patch, dim=-1), F.normalize(cls, dim=-1)
 
 
 def first_rows(words: torch.Tensor) -> torch.Tensor:
@@ -112,11 +113,11 @@ def test_the_selection_is_that_of_the_plain_product(form, kind, monkeypatch):
     assert text.coarse is None and expected.any(1).all()
 
     ruled_out = []
-    for name in ('pruned_best', 'pruned_top'):
-        module = f'mmseg_dcpclip.models.selection.{"votes" if "top" in name else "paper"}'
-        own = getattr(pruning, name)
-        monkeypatch.setattr(f'{module}.{name}', lambda *args, own=own: ruled_out.append(
-            own(*args)) or ruled_out[-1])
+    for place in ('paper.pruned_best', 'votes.pruned_top'):
+        own = getattr(pruning, place.partition('.')[2])
+        monkeypatch.setattr(
+            f'mmseg_dcpclip.models.selection.{place}',
+            lambda *args, own=own: ruled_out.append(own(*args)) or ruled_out[-1])
     assert torch.equal(pruning_one(features, text, 100.0), expected)
     for i in range(3):
         assert torch.equal(pruning_one(features[i:i + 1], text, 100.0)[0], expected[i])

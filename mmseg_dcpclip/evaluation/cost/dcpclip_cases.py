@@ -1,7 +1,7 @@
 """DCP-CLIP with any number of words and of selected categories."""
 
 from collections.abc import Callable, Sequence
-from copy import copy
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -101,20 +101,23 @@ def _selection_cases(bench: Bench, words: RandomWords) -> list[Case]:
     model, own = bench.model, bench.model.selection
     model.eval()
     features = bench.inference(lambda: model.extract_feat(bench.crop))()
-    ways = dict(selection=own)
+    ways: dict[str, Any] = dict(selection=own)
     if getattr(own, 'prune', False) and prunable(features.patch, words.mean):
-        ways['plain selection'] = copy(own)
-        ways['plain selection'].prune = False
-    cases = []
-    for phase, way in ways.items():
-        select = bench.inference(
-            lambda way=way: model.select(features, words, way))
-        cases.append(Case(
-            make_row('dcpclip', phase, len(words.mean), int(select().sum()),
-                     selection='auto', selected_asked='auto',
-                     words_memory_gb=words.nbytes / 1e9),
-            TimedCall(select, model.eval)))
-    return cases
+        ways['plain selection'] = plain = deepcopy(own)
+        plain.prune = False
+    return [_selection_case(bench, phase, words, features, way)
+            for phase, way in ways.items()]
+
+
+def _selection_case(bench: Bench, phase: str, words: RandomWords,
+                    features: CLIPFeatures, selection: nn.Module) -> Case:
+    """One selection alone."""
+    model = bench.model
+    select = bench.inference(lambda: model.select(features, words, selection))
+    return Case(make_row('dcpclip', phase, len(words.mean), int(select().sum()),
+                         selection='auto', selected_asked='auto',
+                         words_memory_gb=words.nbytes / 1e9),
+                TimedCall(select, model.eval))
 
 
 def _inference_cases(bench: Bench, words: RandomWords, asked: int | str,

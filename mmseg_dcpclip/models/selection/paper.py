@@ -72,7 +72,7 @@ def select_categories(patch: Tensor, cls: Tensor, text: Tensor, *,
     patch, cls = (F.normalize(x.float(), dim=-1) for x in (patch, cls))
     chunk = chunk_of(patch, text, max_scores, block)
     logits, lengths = image_logits(cls, text, logit_scale, chunk,
-                                   coarse and coarse.lengths)
+                                   None if coarse is None else coarse.lengths)
     image_scores = logits.softmax(-1)  # Eq. 1, S_img
     if theta == 0:  # The softmax underflows to 0: "> 0" would lose categories.
         selected = torch.ones_like(image_scores, dtype=torch.bool)
