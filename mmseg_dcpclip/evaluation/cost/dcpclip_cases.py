@@ -103,8 +103,9 @@ def _selection_cases(bench: Bench, words: RandomWords) -> list[Case]:
     features = bench.inference(lambda: model.extract_feat(bench.crop))()
     ways: dict[str, Any] = dict(selection=own)
     if getattr(own, 'prune', False) and prunable(features.patch, words.mean):
-        ways['plain selection'] = plain = deepcopy(own)
+        plain: Any = deepcopy(own)
         plain.prune = False
+        ways['plain selection'] = plain
     return [_selection_case(bench, phase, words, features, way)
             for phase, way in ways.items()]
 
