@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--models', nargs='+', choices=['clip', 'dcpclip', 'san'],
                         default=['clip', 'dcpclip', 'san'],
                         help='clip, the unit, is always measured')
-    phases = ['forward', 'postprocess', 'train']
+    phases = ['forward', 'selection', 'postprocess', 'train']
     parser.add_argument('--phases', nargs='+', default=phases, choices=phases,
                         help='what is measured (default: all)')
     parser.add_argument('--san-max-classes', type=positive, default=847,

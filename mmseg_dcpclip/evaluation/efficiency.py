@@ -131,11 +131,15 @@ def _attention_backward_flops(grad: Sequence[int], query: Sequence[int],
     return flop_counter.sdpa_backward_flop_count(grad, query, key, value)
 
 
+def _product_flops(a: Sequence[int], b: Sequence[int], *args, **kwargs) -> int:
+    return flop_counter.mm_flop(a, b)
+
+
 def multiply_adds(call: Call) -> int:
     """Multiply-adds of matrix products, convolutions and attention in a call.
 
     One multiply-add is two floating-point operations. Papers on segmentation, and
-    their "GFLOPs", count multiply-adds.
+    their "GFLOPs", count multiply-adds. Those in 8 bits count as well.
 
     Args:
         call: Runs once; a backward pass in it counts as well.
@@ -150,6 +154,8 @@ def multiply_adds(call: Call) -> int:
         formulas[getattr(torch.ops.aten, name)] = _attention_flops
         formulas[getattr(torch.ops.aten, f'{name}_backward')] = (
             _attention_backward_flops)
+    if hasattr(torch.ops.aten, '_int_mm'):
+        formulas[torch.ops.aten._int_mm] = _product_flops
     with flop_counter.FlopCounterMode(display=False,
                                       custom_mapping=formulas) as counter:
         call()

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .coarse import CoarseWords
+
 
 @dataclass
 class CLIPFeatures:
@@ -67,10 +69,12 @@ class TextEmbeddings:
         mean: Unit embeddings averaged over the templates (E_t), [C, D], on the
             encoder's device.
         first: What ``first_equal`` found, int64 [C].
+        coarse: What ``coarse_words`` found.
     """
     templates: Tensor
     mean: Tensor
     first: Tensor | None = None
+    coarse: CoarseWords | None = None
 
     @classmethod
     def from_templates(cls, templates: Tensor) -> 'TextEmbeddings':
@@ -93,6 +97,12 @@ class TextEmbeddings:
         if self.first is None:
             self.first = first_equal(self.mean)
         return self.first
+
+    def coarse_words(self) -> CoarseWords:
+        """``CoarseWords`` of the mean embeddings, computed once."""
+        if self.coarse is None:
+            self.coarse = CoarseWords.of(self.mean)
+        return self.coarse
 
 
 def first_equal(rows: Tensor, max_elements: int = 2**20) -> Tensor:

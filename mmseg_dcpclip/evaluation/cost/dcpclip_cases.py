@@ -1,6 +1,7 @@
 """DCP-CLIP with any number of words and of selected categories."""
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -10,10 +11,12 @@ from torch import Tensor, nn
 
 from ...models import DCPCLIP, CLIPFeatures, Pairs, TextEmbeddings
 from ...models.segmentors.views import Views, make_views
+from ...models.selection import prunable
 from ..efficiency import TimedCall, multiply_adds
 from .bench import PICTURE, Bench, Case, make_row
 from .stand_ins import FixedSelection, RandomWords, random_words
 
+PHASES = ('forward', 'selection', 'postprocess')  # at test time
 Logits = tuple[Tensor, Pairs, CLIPFeatures]  # of ``DCPCLIP.encode_decode``
 
 
@@ -70,15 +73,20 @@ def inference_cases(bench: Bench, classes: Sequence[int],
                     ) -> list[Case]:
     """Forward and postprocess for every number of words and selected categories.
 
+    The selection alone is measured for every number of words.
+
     Args:
         bench: The model.
         classes: Numbers of words.
         selected: Numbers of selected categories, or ``'auto'``.
-        phases: ``'forward'``, ``'postprocess'``; others are no cases here.
+        phases: ``'forward'``, ``'selection'``, ``'postprocess'``; others are no cases
+            here.
     """
     cases = []
-    for count in classes if {'forward', 'postprocess'} & set(phases) else ():
+    for count in classes if {*PHASES} & set(phases) else ():
         words = random_words(bench.model, count, bench.device)
+        if 'selection' in phases:
+            cases += _selection_cases(bench, words)
         # With few words several of these come to the same: the first stands.
         asked = {n if isinstance(n, str) else min(n, count): n
                  for n in reversed(selected)}
@@ -86,6 +94,31 @@ def inference_cases(bench: Bench, classes: Sequence[int],
             if n in asked.values():
                 cases += _inference_cases(bench, words, n, phases)
     return cases
+
+
+def _selection_cases(bench: Bench, words: RandomWords) -> list[Case]:
+    """The model's own selection; also without pruning where that is another way."""
+    model, own = bench.model, bench.model.selection
+    model.eval()
+    features = bench.inference(lambda: model.extract_feat(bench.crop))()
+    ways: dict[str, Any] = dict(selection=own)
+    if getattr(own, 'prune', False) and prunable(features.patch, words.mean):
+        plain: Any = deepcopy(own)
+        plain.prune = False
+        ways['plain selection'] = plain
+    return [_selection_case(bench, phase, words, features, way)
+            for phase, way in ways.items()]
+
+
+def _selection_case(bench: Bench, phase: str, words: RandomWords,
+                    features: CLIPFeatures, selection: nn.Module) -> Case:
+    """One selection alone."""
+    model = bench.model
+    select = bench.inference(lambda: model.select(features, words, selection))
+    return Case(make_row('dcpclip', phase, len(words.mean), int(select().sum()),
+                         selection='auto', selected_asked='auto',
+                         words_memory_gb=words.nbytes / 1e9),
+                TimedCall(select, model.eval))
 
 
 def _inference_cases(bench: Bench, words: RandomWords, asked: int | str,

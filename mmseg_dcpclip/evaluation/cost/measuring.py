@@ -23,6 +23,8 @@ NOTES = (
     'forward: dcpclip from one crop to the logits of the selected maps with cached '
     f'words; san from {SAN_SIZE} x {SAN_SIZE} pixels to logits of that size',
     f'postprocess: from there to the label map at {PICTURE[0]} x {PICTURE[1]}',
+    'selection: from features to the categories of a picture; plain selection: the '
+    'same with all words compared in float32',
     'train: forward and backward of one crop without the optimizer; clip: the mean '
     'of the patch features with gradients of q and v',
     'time_ratio: to the median of clip, for train to that of its train row',

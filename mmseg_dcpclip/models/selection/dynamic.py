@@ -12,6 +12,7 @@ from ..clip.layers import without_autocast
 from ..structures import CLIPFeatures, TextEmbeddings
 from ..tracing import fixed, recording
 from .paper import check_selection, select_categories
+from .pruning import prunable
 from .purify import check_purify, select_pure
 from .scores import MAX_SCORES, image_logits, mark
 from .votes import select_by_votes
@@ -46,6 +47,9 @@ class DynamicCategorySelection(nn.Module):
         scale: Factor on the cosine (purify).
         box: Threshold of the box of a map, or None (purify).
         num_kept: Words that stay (votes).
+        prune: Whether words that cannot win are ruled out in 8 bits, where there are
+            many and the processor is fast at it (not purify, which sums over all);
+            changes no result.
 
     Raises:
         ValueError: A threshold outside [0, 1], an unknown form, or a limit below 1.
@@ -54,7 +58,8 @@ class DynamicCategorySelection(nn.Module):
     def __init__(self, theta: float = 0.5, form: str = 'paper',
                  max_categories: int | None = None, max_scores: int = MAX_SCORES, *,
                  purity: float = 0.1, overlap: float = 0.85, scale: float = 100.0,
-                 box: float | None = None, num_kept: int = 32) -> None:
+                 box: float | None = None, num_kept: int = 32, prune: bool = True
+                 ) -> None:
         super().__init__()
         if form not in FORMS:
             raise ValueError(f'form must be one of {", ".join(FORMS)}, got {form!r}')
@@ -72,6 +77,7 @@ class DynamicCategorySelection(nn.Module):
         self.scale = scale
         self.box = box
         self.num_kept = num_kept
+        self.prune = prune
 
     @property
     def with_mean_attention(self) -> bool:
@@ -132,9 +138,6 @@ class DynamicCategorySelection(nn.Module):
         words = text.mean
         common: dict[str, Any] = dict(first=text.first_equal(),
                                       max_scores=self.max_scores)
-        if self.form == 'votes':
-            return select_by_votes(features.patch, words, num_kept=self.num_kept,
-                                   **common)
         if self.form == 'purify':
             if features.mean_attention is None:
                 raise ValueError(
@@ -144,6 +147,11 @@ class DynamicCategorySelection(nn.Module):
                 features.patch, words, features.mean_attention, features.grid,
                 purity=self.purity, overlap=self.overlap, scale=self.scale,
                 box=self.box, **common)
+        if self.prune and prunable(features.patch, words):
+            common['coarse'] = text.coarse_words()
+        if self.form == 'votes':
+            return select_by_votes(features.patch, words, num_kept=self.num_kept,
+                                   **common)
         return select_categories(
             features.patch, features.cls, words, logit_scale=logit_scale,
             theta=self.theta, form=self.form, **common).selected

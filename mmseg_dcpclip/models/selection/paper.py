@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..coarse import CoarseWords
 from ..structures import first_equal
+from .pruning import likely_words, pruned_best
 from .scores import BLOCK, MAX_SCORES, best_of_patches, chunk_of, image_logits, mark
 
 
@@ -27,8 +29,8 @@ class Selection:
 def select_categories(patch: Tensor, cls: Tensor, text: Tensor, *,
                       logit_scale: float | Tensor,
                       theta: float, return_scores: bool = False, form: str = 'paper',
-                      first: Tensor | None = None, max_scores: int = MAX_SCORES,
-                      block: int = BLOCK) -> Selection:
+                      first: Tensor | None = None, coarse: CoarseWords | None = None,
+                      max_scores: int = MAX_SCORES, block: int = BLOCK) -> Selection:
     """Select the categories that may be in an image (Eq. 1-5).
 
     A category is selected if it is the best of some patch by the refined score
@@ -50,6 +52,8 @@ def select_categories(patch: Tensor, cls: Tensor, text: Tensor, *,
         form: ``'paper'`` or ``'union'``.
         first: What ``first_equal`` gives for ``text``; None: it is
             looked for here.
+        coarse: Of ``text``, where words are to be ruled out, see ``prunable``; changes
+            no result.
         max_scores: Scores of patches and categories held at once; changes no result.
         block: Categories whose maximum is taken at once; changes no result.
 
@@ -67,7 +71,8 @@ def select_categories(patch: Tensor, cls: Tensor, text: Tensor, *,
                          f'{tuple(text.shape)}')
     patch, cls = (F.normalize(x.float(), dim=-1) for x in (patch, cls))
     chunk = chunk_of(patch, text, max_scores, block)
-    logits, lengths = image_logits(cls, text, logit_scale, chunk)
+    logits, lengths = image_logits(cls, text, logit_scale, chunk,
+                                   None if coarse is None else coarse.lengths)
     image_scores = logits.softmax(-1)  # Eq. 1, S_img
     if theta == 0:  # The softmax underflows to 0: "> 0" would lose categories.
         selected = torch.ones_like(image_scores, dtype=torch.bool)
@@ -77,7 +82,14 @@ def select_categories(patch: Tensor, cls: Tensor, text: Tensor, *,
         if form == 'union':
             weights.append((1 / lengths).expand_as(image_scores))
         first = first_equal(text) if first is None else first
-        for best in best_of_patches(patch, text, weights, chunk, block):  # Eq. 3
+        found = None
+        if coarse is not None:
+            repeated = first != torch.arange(len(first), device=first.device)
+            found = pruned_best(patch, text, weights, coarse, repeated,
+                                likely_words(logits))
+        if found is None:
+            found = best_of_patches(patch, text, weights, chunk, block)
+        for best in found:  # Eq. 3
             mark(selected, first[best])  # Eq. 5, with C_patch
     if not return_scores:
         return Selection(selected)

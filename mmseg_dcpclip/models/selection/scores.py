@@ -37,7 +37,7 @@ def parts_of(text: Tensor, chunk: int | None) -> Iterator[tuple[int, Tensor]]:
 
 
 def image_logits(cls: Tensor, text: Tensor, logit_scale: float | Tensor,
-                 chunk: int | None
+                 chunk: int | None, known: Tensor | None = None
                  ) -> tuple[Tensor, Tensor]:
     """What the softmax of Eq. 1 takes, and the embeddings' lengths.
 
@@ -46,14 +46,17 @@ def image_logits(cls: Tensor, text: Tensor, logit_scale: float | Tensor,
         text: Embeddings, [C, D].
         logit_scale: tau.
         chunk: Categories at once; None: all.
+        known: The embeddings' lengths; None: they are computed.
 
     Returns:
         tuple: Logits [B, C] and lengths [C].
     """
     logits, lengths = [], []
-    for _, part in parts_of(text, chunk):
+    for start, part in parts_of(text, chunk):
         part = part.float()
-        lengths.append(torch.linalg.vector_norm(part, dim=-1).clamp(min=1e-12))
+        lengths.append(
+            torch.linalg.vector_norm(part, dim=-1).clamp(min=1e-12) if known is None
+            else known[start:start + part.shape[0]])
         logits.append(cls @ part.T / lengths[-1])
     return logit_scale * torch.cat(logits, 1), torch.cat(lengths)
 

@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..coarse import CoarseWords
 from ..structures import first_equal
+from .pruning import pruned_top
 from .scores import BLOCK, MAX_SCORES, chunk_of, mark, top_of_patches
 
 VOTES = (100, 10, 1)  # in hundredths: whole numbers add up the same in any order
@@ -14,6 +16,7 @@ VOTES = (100, 10, 1)  # in hundredths: whole numbers add up the same in any orde
 
 def select_by_votes(patch: Tensor, text: Tensor, *, num_kept: int,
                     first: Tensor | None = None, votes: Sequence[int] = VOTES,
+                    coarse: CoarseWords | None = None,
                     max_scores: int = MAX_SCORES, block: int = BLOCK) -> Tensor:
     """Select a fixed number of words by votes (ERR-Seg, arXiv 2501.17642).
 
@@ -27,6 +30,8 @@ def select_by_votes(patch: Tensor, text: Tensor, *, num_kept: int,
         num_kept: K, at least 1.
         first: What ``first_equal`` gives for ``text``; None: it is looked for here.
         votes: What a patch gives its most similar words, best first.
+        coarse: Of ``text``, where words are to be ruled out, see ``prunable``; changes
+            no result.
         max_scores: Scores of patches and categories held at once; changes no result.
         block: Categories whose maximum is taken at once; changes no result.
 
@@ -42,8 +47,12 @@ def select_by_votes(patch: Tensor, text: Tensor, *, num_kept: int,
     own = torch.arange(count, device=text.device)
     repeated = (first_equal(text) if first is None else first) != own
     patch = F.normalize(patch.float(), dim=-1)
-    best, there = top_of_patches(patch, text, repeated, len(votes),
-                                 chunk_of(patch, text, max_scores, block), block)
+    found = None
+    if coarse is not None:
+        found = pruned_top(patch, text, repeated, len(votes), coarse)
+    best, there = found or top_of_patches(
+        patch, text, repeated, len(votes), chunk_of(patch, text, max_scores, block),
+        block)
     given = torch.tensor(votes, device=text.device) * there
     counts = given.new_zeros(patch.shape[0], count)
     counts.scatter_add_(1, best.flatten(1), given.flatten(1))
