@@ -60,21 +60,6 @@ def check_exportable(model: Any, config: Config, format: str = 'onnx') -> None:
     if getattr(backbone, 'proxy', None) is not None:
         raise ValueError('model.backbone.proxy cannot be exported: another encoder '
                          'belongs to it; leave it out')
-    read_out = getattr(getattr(backbone, 'read_out', None), 'name', None)
-    if format == 'onnx' and read_out == 'self_calibrated':
-        raise ValueError(
-            "model.backbone.read_out='self_calibrated' was not shown to hold in ONNX: "
-            'take --format torch, or another read-out')
-    form = getattr(model.selection, 'form', None)
-    if format == 'onnx' and (form == 'votes' or getattr(
-            model.selection, 'max_categories', None) is not None):
-        raise ValueError("model.selection.form='votes' and max_categories hold for no "
-                         'open number of words: leave them out and set --max-selected')
-    if format == 'onnx' and read_out == 'procrustes':
-        raise ValueError(
-            "model.backbone.read_out='procrustes' takes a singular value decomposition "
-            'of each picture, which ONNX has not: take --format torch, or another '
-            'read-out')
     steps_of(config)
 
 
