@@ -94,7 +94,7 @@ def trained(place):
 def test_equals_the_model(trained, words):
     parity = compare(*trained, PICTURES, words)
     assert parity.holds, parity
-    assert (parity.pictures, parity.words, parity.cut) == (3, len(words), 0)
+    assert (parity.pictures, parity.words, parity.full) == (3, len(words), 0)
 
 
 @pytest.mark.parametrize('options', [

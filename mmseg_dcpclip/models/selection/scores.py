@@ -120,7 +120,7 @@ def top_of_patches(patch: Tensor, text: Tensor, left_out: Tensor, most: int,
         tuple: Ids, int64 [B, N, most], and whether there were so many, bool
         [B, N, most].
     """
-    scores, ids = patch.new_zeros(0), patch.new_zeros(0, dtype=torch.long)
+    scores = ids = patch.new_empty(0)
     for start, part in parts_of(text, chunk):
         product = patch @ F.normalize(part.float(), dim=-1).T
         product = product.masked_fill(left_out[start:start + part.shape[0]], -torch.inf)
