@@ -13,8 +13,8 @@ LEAST = 1e-7  # of a matrix's norm: directions down to it are turned
 def polar_factor(matrix: Tensor) -> Tensor:
     """The rotation in a matrix: U V^T of its singular value decomposition.
 
-    By Newton-Schulz iterations X <- a X (3 - a^2 X^T X) / 2 in float64, whose factors a,
-    known beforehand, bring the singular values to 1 in a fixed number of steps (Chen
+    By Newton-Schulz iterations X <- a X (3 - a^2 X^T X) / 2 in float64, whose factors
+    a, known beforehand, bring the singular values to 1 in a fixed number of steps (Chen
     and Chow, 2014). They are products alone, which ONNX has, too.
 
     Singular values from ``LEAST`` times the Frobenius norm on come out as 1 to 1e-8.
