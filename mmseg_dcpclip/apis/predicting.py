@@ -1,6 +1,6 @@
 """Pictures at once, by what predicts them one after the other; without PyTorch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..pictures import ImageLike, load_image
@@ -9,11 +9,7 @@ from ..vocabulary import Words
 
 class PredictMixin:
     """``predict`` of a class with ``predict_stream``."""
-
-    def predict_stream(self, images: Any, vocabulary: Words | None = None,
-                       **options: Any) -> Iterator[Any]:
-        """Segment any number of pictures."""
-        raise NotImplementedError
+    predict_stream: Callable[..., Iterator[Any]]
 
     def predict(self, images: ImageLike | Sequence[ImageLike],
                 vocabulary: Words | None = None, **options: Any) -> Any:

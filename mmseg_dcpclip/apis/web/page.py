@@ -91,7 +91,8 @@ def build_page(models: Mapping[str, ServedModel],
                    answers.table(result), result,
                    *map(str, files))
 
-    def show_map(result: answers.Answer | None, event: gr.SelectData) -> Any:
+    def show_map(result: answers.Answer | None,
+                 event: gr.SelectData) -> Any:  # type: ignore[name-defined]
         """How probable the chosen word is at each place."""
         if result is None:
             return gr.skip()

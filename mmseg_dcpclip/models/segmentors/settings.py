@@ -40,7 +40,7 @@ class PredictSettings:
         return_scores: Whether predictions carry ``word_scores``, names, ids, scores and
             probability maps of the selected categories.
         maps_side: Most pixels of a side of these maps and of ``seg_logits``, which are
-            then evenly picked; None: all. For many words and large pictures.
+            then evenly picked; None: all, as always with test-time augmentation.
         return_probability: Whether predictions carry ``pred_probability``, how probable
             each pixel's category is before a second look.
         background: What is of no category: a threshold, words, or both, as
