@@ -23,6 +23,7 @@ from ..version import __version__
 from ..vocabulary import Background, Vocabulary
 from .encoding import all_queries, text_digest, word_embeddings
 from .onnx_predictor import ABOUT, WORDS
+from .predictor import validation_hooks
 from .word_files import write_words
 
 OLDEST = '2.6'  # torch that exports open sizes to ONNX; tested with 2.14
@@ -35,18 +36,21 @@ INPUTS = ('pictures', 'mean', 'first', 'templates')
 OUTPUTS = ('logits', 'ids')
 
 
-def check_exportable(model: Any, config: Config, format: str = 'onnx') -> None:
+def check_exportable(model: Any, config: Config) -> None:
     """Refuse what the graph could not do as the model does it.
 
     Raises:
         ValueError: Names the part and the remedy.
     """
-    left_out = [f'model.{name}={getattr(model, name)}' for name in (
-        'tag_validation', 'refinement') if getattr(model, name) is not None]
+    left_out = {f'model.{name}': repr(getattr(model, name)) for name in (
+        'tag_validation', 'refinement') if getattr(model, name) is not None}
+    if 'model.tag_validation' in left_out:
+        left_out |= {key: 'TagValidationHook' for key, _ in validation_hooks(config)}
     if left_out:
-        names = ' '.join(f'{part.partition("=")[0]}=None' for part in left_out)
-        raise ValueError(f'{"; ".join(left_out)} is not in the graph, so its masks '
-                         'would be others: switch it off with --cfg-options ' + names)
+        raise ValueError(
+            f'{"; ".join(f"{key}={value}" for key, value in left_out.items())} is not '
+            'in the graph, so its masks would be others: switch it off with '
+            f'--cfg-options {" ".join(f"{key}=None" for key in left_out)}')
     plain: dict[str, Any] = dict(tta='none', size=None)
     if model.settings.mode == 'slide':
         plain |= dict(share_words=True)
@@ -60,21 +64,6 @@ def check_exportable(model: Any, config: Config, format: str = 'onnx') -> None:
     if getattr(backbone, 'proxy', None) is not None:
         raise ValueError('model.backbone.proxy cannot be exported: another encoder '
                          'belongs to it; leave it out')
-    read_out = getattr(getattr(backbone, 'read_out', None), 'name', None)
-    if format == 'onnx' and read_out == 'self_calibrated':
-        raise ValueError(
-            "model.backbone.read_out='self_calibrated' was not shown to hold in ONNX: "
-            'take --format torch, or another read-out')
-    form = getattr(model.selection, 'form', None)
-    if format == 'onnx' and (form == 'votes' or getattr(
-            model.selection, 'max_categories', None) is not None):
-        raise ValueError("model.selection.form='votes' and max_categories hold for no "
-                         'open number of words: leave them out and set --max-selected')
-    if format == 'onnx' and read_out == 'procrustes':
-        raise ValueError(
-            "model.backbone.read_out='procrustes' takes a singular value decomposition "
-            'of each picture, which ONNX has not: take --format torch, or another '
-            'read-out')
     steps_of(config)
 
 
@@ -155,7 +144,7 @@ def export_model(model: Any, config: Config, folder: str | Path, *,
     if digit_version(torch.__version__) < digit_version(OLDEST):
         raise ImportError(f'an export needs torch {OLDEST} or later, this is '
                           f'{torch.__version__}: update it')
-    check_exportable(model, config, format)
+    check_exportable(model, config)
     static = StaticDCPCLIP(model, max_selected, model.settings.mode == 'slide').eval()
     if format == 'torch' and size is None:
         if model.settings.mode != 'slide':

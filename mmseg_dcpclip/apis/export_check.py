@@ -1,6 +1,7 @@
 """Whether an exported graph gives what the model gives, and how long both take."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..models.segmentors.static import StaticDCPCLIP
 from ..vocabulary import Vocabulary
@@ -25,8 +27,9 @@ class Parity:
     Attributes:
         words: Number of categories.
         pictures: Number of pictures.
-        cut: Those of which the model selects more categories than the graph takes:
-            their label maps are not compared.
+        full: Those of which the model selects K categories, as many as the graph takes,
+            or more: their label maps are compared with those of the model that may take
+            these K alone.
         selections: Those of which graph and model select other categories.
         logits: Largest difference of a logit, over all other pictures.
         pixels: Pixels with another label.
@@ -37,7 +40,7 @@ class Parity:
     """
     words: int
     pictures: int = 0
-    cut: int = 0
+    full: int = 0
     selections: int = 0
     logits: float = 0.0
     pixels: int = 0
@@ -74,14 +77,15 @@ def compare(predictor: Predictor, other: OnnxPredictor, pictures: Iterable[np.nd
                       for each, times in zip(both, seconds))
         result.pictures += 1
         views = other.views_of(picture)
-        difference, logits = _network(predictor, static, other, views, words)
+        difference, logits, ids = _network(predictor, static, other, views, words)
         if difference is None:
             result.selections += 1
             continue
         result.logits = max(result.logits, difference)
-        if len(own.selected_categories) > most:
-            result.cut += 1
-            continue
+        if len(ids) == most:
+            result.full += 1
+            with _limited(predictor.model, ids):
+                own = predictor.predict(picture, words)
         labels = [np.asarray(sample.pred_sem_seg.data)[0] for sample in (own, found)]
         other_label = labels[0] != labels[1]
         result.pixels += int(other_label.sum())
@@ -96,9 +100,10 @@ def compare(predictor: Predictor, other: OnnxPredictor, pictures: Iterable[np.nd
 
 
 def _network(predictor: Predictor, static: StaticDCPCLIP, other: OnnxPredictor,
-             views: ViewsOf, words: Vocabulary) -> tuple[float | None, np.ndarray]:
+             views: ViewsOf, words: Vocabulary
+             ) -> tuple[float | None, np.ndarray, np.ndarray]:
     """The largest difference of the graph's logits to those of PyTorch from the same
-    inputs, None where other categories are selected; and the graph's logits."""
+    inputs, None where other categories are selected; the graph's logits and ids."""
     own, _ = predictor.model.vocabulary, predictor.model.set_vocabulary(words)
     try:
         queries = predictor.model.queries
@@ -112,9 +117,37 @@ def _network(predictor: Predictor, static: StaticDCPCLIP, other: OnnxPredictor,
         inputs.append(text.templates)
     wanted, wanted_ids = static(*inputs)
     there = ids[0] >= 0
-    if not np.array_equal(ids, wanted_ids.numpy()):
-        return None, logits[:, there]
-    return float(np.abs(logits - wanted.numpy()).max()), logits[:, there]
+    same = np.array_equal(ids, wanted_ids.numpy())
+    difference = float(np.abs(logits - wanted.numpy()).max()) if same else None
+    return difference, logits[:, there], ids[0][there]
+
+
+class _Limited(nn.Module):
+    """A selection of which only some categories may stay."""
+
+    def __init__(self, selection: Any, ids: np.ndarray) -> None:
+        super().__init__()
+        self.selection = selection
+        self.ids = torch.from_numpy(ids)
+        self.with_mean_attention = getattr(selection, 'with_mean_attention', False)
+
+    def forward(self, *inputs: Any) -> torch.Tensor:
+        """As of the selection."""
+        selected = self.selection(*inputs)
+        stays = torch.zeros_like(selected)
+        stays[:, self.ids] = True
+        return selected & stays
+
+
+@contextmanager
+def _limited(model: Any, ids: np.ndarray) -> Iterator[None]:
+    """A model that may select these ids alone, for some time."""
+    own = model.selection
+    try:
+        model.selection = _Limited(own, ids)
+        yield
+    finally:
+        model.selection = own
 
 
 def _timed(call: Callable[[], Any], seconds: list[float]) -> Any:

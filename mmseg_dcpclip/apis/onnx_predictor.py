@@ -20,6 +20,7 @@ from ..extras import require
 from ..pictures import ImageLike, load_image
 from ..vocabulary import Background, Queries, Vocabulary, Words, make_queries
 from .onnx_maps import Decided, ViewsOf, decide, fit_picture, make_views
+from .predicting import PredictMixin
 from .word_files import WordEmbeddings, WordTable, read_words
 
 ABOUT, WORDS = 'model.json', 'words.npz'
@@ -48,7 +49,7 @@ class Prediction:
         return getattr(self, name, default)
 
 
-class OnnxPredictor:
+class OnnxPredictor(PredictMixin):
     """An exported model for single pictures, with the face of ``Predictor``.
 
     Args:
@@ -88,29 +89,6 @@ class OnnxPredictor:
                                self.about['text'], encode)
         self.samples = find_spec('mmseg') is not None if samples is None else samples
         self._kept: OrderedDict[str, WordEmbeddings] = OrderedDict()
-
-    def predict(self, images: ImageLike | Sequence[ImageLike],
-                vocabulary: Words | None = None, **options: Any) -> Any:
-        """Segment pictures, see ``Predictor.predict``.
-
-        Args:
-            images: A picture as ``load_image`` takes it, or a list of these.
-            vocabulary: The words of this call; None: those of the export.
-            options: ``background``, ``synonyms`` and ``return_scores``, see
-                ``predict_stream``.
-
-        Returns:
-            A ``SegDataSample`` or ``Prediction``, or a list of them, as given.
-
-        Raises:
-            ValueError: A picture cannot be read, or there is no embedding of a word.
-            FileNotFoundError: There is no such picture.
-        """
-        several = list(images) if isinstance(images, (list, tuple)) else None
-        pictures = [load_image(image)  # type: ignore[arg-type]
-                    for image in ([images] if several is None else several)]
-        results = list(self.predict_stream(pictures, vocabulary, **options))
-        return results[0] if several is None else results
 
     def predict_stream(self, images: Iterable[ImageLike],
                        vocabulary: Words | None = None, *, background: Any = None,
@@ -279,8 +257,7 @@ def _encoder(config: Any, checkpoint: str | Path | None
 
     from ..models.text_encoders import TextBank
     from ..shipped import find_config
-    from .encoding import build_text_encoder
-    from .export import word_embeddings
+    from .encoding import build_text_encoder, word_embeddings
     if not isinstance(config, Config):
         config = Config.fromfile(find_config(config))
     weights = None if checkpoint is None else str(checkpoint)

@@ -2,7 +2,7 @@
 
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -27,10 +27,11 @@ from ..vocabulary import Vocabulary, Words
 from .checkpoints import find_model, load_weights
 from .hub import HubMixin
 from .overlay import draw_overlay
+from .predicting import PredictMixin
 from .preparing import prepare
 
 
-class Predictor(HubMixin):
+class Predictor(PredictMixin, HubMixin):
     """A trained model for single pictures.
 
     Args:
@@ -99,36 +100,6 @@ class Predictor(HubMixin):
     def vocabulary(self) -> Vocabulary:
         """Vocabulary: The words of the config, used where none are given."""
         return self.model.vocabulary
-
-    def predict(self, images: ImageLike | Sequence[ImageLike],
-                vocabulary: Words | None = None, **options: Any
-                ) -> SegDataSample | list[SegDataSample]:
-        """Segment pictures; many of them rather by ``predict_stream``.
-
-        Args:
-            images: A picture as ``load_image`` takes it, or a list of
-                these, sizes mixed. Arrays are in RGB.
-            vocabulary: The words of this call: a ``Vocabulary``, a name or path
-                for ``Vocabulary.load``, or a list of names.
-            options: ``background``, ``synonyms`` and ``return_scores``, see
-                ``predict_stream``.
-
-        Returns:
-            SegDataSample or a list of them, as given: ``pred_sem_seg.data`` holds ids
-            of the vocabulary, int64 [1, H, W]; ``classes`` its names. ``none_id`` is
-            the id of pixels of no category, None without a background. ``word_scores``
-            if asked for: names, ids, scores [K] and maps [K, H, W] of selected words.
-
-        Raises:
-            ValueError: A picture cannot be read, or the vocabulary is empty.
-            FileNotFoundError: There is no such picture.
-            TypeError: A picture is something else; all before anything is computed.
-        """
-        several = list(images) if isinstance(images, (list, tuple)) else None
-        pictures = [load_image(image)  # type: ignore[arg-type]
-                    for image in ([images] if several is None else several)]
-        results = list(self.predict_stream(pictures, vocabulary, **options))
-        return results[0] if several is None else results
 
     def predict_stream(self, images: Iterable[ImageLike],
                        vocabulary: Words | None = None, *,
@@ -273,13 +244,19 @@ def hook_validation(config: Config, vocabulary: Vocabulary) -> TagValidation | N
         config: The whole config.
         vocabulary: The config's.
     """
-    hooks = [*(config.get('default_hooks') or {}).values(),
-             *(config.get('custom_hooks') or [])]
-    for hook in hooks:
-        if isinstance(hook, Mapping) and _class_of_hook(hook) is TagValidationHook:
-            options = {k: v for k, v in hook.items() if k != 'priority'}
-            return HOOKS.build(options).make_validation(vocabulary)
+    for _, hook in validation_hooks(config):
+        options = {k: v for k, v in hook.items() if k != 'priority'}
+        return HOOKS.build(options).make_validation(vocabulary)
     return None
+
+
+def validation_hooks(config: Config) -> list[tuple[str, Mapping]]:
+    """The ``TagValidationHook`` of a config, each with the key that holds it."""
+    hooks = [(f'default_hooks.{name}', hook)
+             for name, hook in (config.get('default_hooks') or {}).items()]
+    hooks += [('custom_hooks', hook) for hook in config.get('custom_hooks') or []]
+    return [(key, hook) for key, hook in hooks if isinstance(hook, Mapping)
+            and _class_of_hook(hook) is TagValidationHook]
 
 
 def _class_of_hook(hook: Mapping) -> type | None:

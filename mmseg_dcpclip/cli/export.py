@@ -89,8 +89,8 @@ def _check(args: argparse.Namespace, predictor: 'Predictor',
     for p in found:
         say(f'{p.words} words, {p.pictures} pictures: logits differ by {p.logits:.1e} '
             f'at most; {p.selections} pictures with another selection; {p.pixels} '
-            f'pixels with another label, {p.ties} of them ties; {p.cut} pictures with '
-            f'more than {args.max_selected} selected; a picture takes {p.seconds:.3f} '
+            f'pixels with another label, {p.ties} of them ties; {p.full} pictures with '
+            f'{args.max_selected} or more selected; a picture takes {p.seconds:.3f} '
             f's in PyTorch and {p.onnx_seconds:.3f} s in onnxruntime')
     return 0 if all(p.holds for p in found) else 1
 

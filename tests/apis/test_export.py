@@ -1,5 +1,6 @@
 """Exported models against the models: labels, words, options, refusals."""
 
+import io
 import json
 import subprocess
 import sys
@@ -9,17 +10,21 @@ import pytest
 import torch
 from mmengine import Config
 from mmengine.utils import digit_version
+from torch import nn
 from toys import toy_model_config
 
 from mmseg_dcpclip import OnnxPredictor, Predictor, Vocabulary
 from mmseg_dcpclip.apis import export_model
-from mmseg_dcpclip.apis.export import OLDEST
+from mmseg_dcpclip.apis.export import OLDEST, _quiet, check_exportable
 from mmseg_dcpclip.apis.export_check import compare
 from mmseg_dcpclip.apis.word_files import WordEmbeddings, read_words, write_words
 from mmseg_dcpclip.cli import main
+from mmseg_dcpclip.models.segmentors.static import StaticDCPCLIP
+from mmseg_dcpclip.models.selection import DynamicCategorySelection
+from mmseg_dcpclip.models.structures import CLIPFeatures, TextEmbeddings
 
 pytest.importorskip('onnx')
-pytest.importorskip('onnxruntime')
+onnxruntime = pytest.importorskip('onnxruntime')
 pytest.importorskip('onnxscript')
 if digit_version(torch.__version__) < digit_version(OLDEST):
     pytest.skip(f'exports need torch {OLDEST}', allow_module_level=True)
@@ -60,13 +65,15 @@ def config_of(place, **changes) -> Config:
         dict(type='PackSegInputs')]))
 
 
-def frozen_config(place, **changes) -> Config:
-    return config_of(
+def frozen_config(place, read_out='plain', **changes) -> Config:
+    config = config_of(
         place, neck=None, decode_head=dict(
             type='CosineHead', scale=40., bias=0., activation='softmax',
             trainable=False),
         test_cfg=dict(mode='slide', crop_size=(32, 32), stride=(16, 16),
                       global_view=True, synonyms='max'), **changes)
+    config.model.backbone.read_out = read_out
+    return config
 
 
 def predictor_of(place, config: Config) -> Predictor:
@@ -94,7 +101,7 @@ def trained(place):
 def test_equals_the_model(trained, words):
     parity = compare(*trained, PICTURES, words)
     assert parity.holds, parity
-    assert (parity.pictures, parity.words, parity.cut) == (3, len(words), 0)
+    assert (parity.pictures, parity.words, parity.full) == (3, len(words), 0)
 
 
 @pytest.mark.parametrize('options', [
@@ -163,7 +170,7 @@ def test_without_torch(place, trained):
 
 def test_command_and_windows(place, capsys):
     """Frozen, windows of one size, synonyms apart; checked by the command itself."""
-    config = frozen_config(place)
+    config = frozen_config(place, 'procrustes', selection=dict(form='purify'))
     predictor_of(place, config)
     config.dump(place / 'frozen.py')
     out = place / 'frozen'
@@ -180,19 +187,75 @@ def test_command_and_windows(place, capsys):
         OnnxPredictor(out).predict(np.zeros((24, 60, 3), np.uint8))
 
 
+def test_open_sizes_and_more_words_than_the_graph_takes(place):
+    """Pictures smaller and larger than any it was recorded by; of 9 words 3."""
+    config = frozen_config(place, 'self_calibrated', selection=dict(
+        form='votes', num_kept=6, max_categories=4))
+    config.model.test_cfg = dict(mode='whole')
+    predictor = predictor_of(place, config)
+    export_model(predictor.model, config, place / 'open', max_selected=3)
+    found = compare(predictor, OnnxPredictor(place / 'open', threads=1), PICTURES + [
+        np.zeros((9, 6, 3), np.uint8), PICTURES[0][:16].repeat(3, 1)], Vocabulary(MANY))
+    assert found.holds and found.full == found.pictures == 5, found
+
+
+class Selecting(nn.Module):
+    """A selection by what it reads."""
+
+    def __init__(self, selection):
+        super().__init__()
+        self.selection = selection
+
+    def forward(self, patch, attention, mean, first):
+        features = CLIPFeatures(cls=patch.mean(1), patch=patch, grid=(3, 4), shallow=(),
+                                mean_attention=attention)
+        return self.selection(features, TextEmbeddings(mean, mean, first), 100.0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('options', [
+    dict(form='purify'), dict(form='purify', box=0.4), dict(form='votes', num_kept=5),
+    dict(form='votes', num_kept=5, max_categories=2),
+    dict(form='union', max_categories=3)], ids=str)
+def test_selections_of_any_number_of_words(options):
+    """Patches that are sure of their word: 100 times the cosine is more than exp takes.
+    """
+    model = Selecting(DynamicCategorySelection(**options)).eval()
+
+    def inputs_of(words):
+        mean = nn.functional.normalize(torch.randn(words, 8), dim=-1)
+        patch = mean[torch.arange(24) % words].view(2, 12, 8)
+        first = torch.arange(words)
+        first[words // 2:] = first[words // 2:].clamp(max=words // 2)  # one word
+        return (patch + 0.1 * torch.randn_like(patch), torch.rand(2, 12, 12) + 0.1,
+                mean[first], first)
+
+    words = torch.export.Dim('words')
+    file = io.BytesIO()
+    with _quiet():
+        program = torch.export.export(
+            model, inputs_of(11), dynamic_shapes=(None, None, {0: words}, {0: words}),
+            strict=False)
+        torch.onnx.export(program, inputs_of(11), dynamo=True, verbose=False,
+                          input_names=['p', 'a', 'm', 'f']).save(file)
+    session = onnxruntime.InferenceSession(file.getvalue())
+    for count in (1, 2, 7, 80):
+        inputs = inputs_of(count)
+        found, = session.run(None, {k: x.numpy() for k, x in zip('pamf', inputs)})
+        assert torch.equal(torch.from_numpy(found), model(*inputs)), count
+
+
 @torch.no_grad()
 def test_torch_format(place):
-    predictor = predictor_of(place, config_of(place))
+    predictor = predictor_of(place, frozen_config(place))
     model = predictor.model
     export_model(model, predictor.config, place / 'torch', format='torch',
-                 max_selected=4, size=(32, 48))
+                 max_selected=4)  # the size is that of the windows
     program = torch.export.load(str(place / 'torch' / 'model.pt2')).module()
-    from mmseg_dcpclip.models.segmentors.static import StaticDCPCLIP
-    static = StaticDCPCLIP(model, 4).eval()
+    static = StaticDCPCLIP(model, 4, shared=True).eval()
     for batch, words in ((1, MANY[:1]), (3, MANY)):
         text = model.text_embeddings(Vocabulary(words))
-        inputs = (torch.randn(batch, 3, 32, 48), text.mean, text.first_equal(),
-                  text.templates)
+        inputs = (torch.randn(batch, 3, 32, 32), text.mean, text.first_equal())
         for one, two in zip(program(*inputs), static(*inputs)):
             torch.testing.assert_close(one, two)
     with pytest.raises(ValueError, match='torch.export.load reads'):
@@ -204,20 +267,26 @@ def test_torch_format(place):
     (dict(refinement=dict(type='PAMR')), {}, 'cfg-options model.refinement=None'),
     ({}, dict(format='torch'), '--size HEIGHT WIDTH'),
     ({}, dict(size=(30, 32)), 'multiples of the patch size, 8 and 8'),
-    ({}, dict(max_selected=0), 'max_selected must be at least 1'),
-    (dict(read_out='procrustes'), {}, 'singular value decomposition.*--format torch'),
-    (dict(read_out='self_calibrated'), {}, 'not shown to hold in ONNX'),
-    (dict(selection=dict(form='votes')), {}, 'set --max-selected')],
-    ids=['tags', 'pamr', 'torch', 'size', 'none', 'procrustes', 'calibrated', 'votes'])
+    ({}, dict(max_selected=0), 'max_selected must be at least 1')],
+    ids=['tags', 'pamr', 'torch', 'size', 'none'])
 def test_refused(place, changes, options, message):
-    changes = dict(changes)
-    read_out = changes.pop('read_out', 'plain')
     config = config_of(place, **changes)
-    config.model.backbone.read_out = read_out
     predictor = Predictor(config)
     with pytest.raises(ValueError, match=message):
         export_model(predictor.model, config, place / 'refused', **options)
     assert not (place / 'refused').exists()
+
+
+@pytest.mark.parametrize('key', ['custom_hooks', 'default_hooks.tags'])
+def test_a_hook_that_validates_tags_is_refused_by_name(place, key):
+    config = config_of(place)
+    hook = dict(type='TagValidationHook', seen=[])
+    config.merge_from_dict({key: [hook] if key == 'custom_hooks' else hook})
+    with pytest.raises(ValueError, match=f'; {key}=TagValidationHook is not in the '
+                       f'graph.*model.tag_validation=None {key}=None'):
+        export_model(Predictor(config).model, config, place / 'refused')
+    config.merge_from_dict({'model.tag_validation': None, key: None})
+    check_exportable(Predictor(config).model, config)
 
 
 def test_unknown_step_is_refused(place):

@@ -21,6 +21,7 @@ from mmseg_dcpclip.apis.web.answers import (
     percent,
     problem,
     table,
+    word_map,
     write_files,
 )
 from mmseg_dcpclip.apis.web.asking import (
@@ -136,6 +137,17 @@ def test_masks_of_a_large_picture_are_small():
     assert parts[1][0][:, 25:].all()
 
 
+def test_a_word_is_shown_by_its_map_or_its_mask():
+    answer = make_answer(np.repeat([[0, 0, 0, 1]], 3, 0), WORDS[:2])
+    answer.maps = {0: np.array([[0.25, 0.75]], np.float16)}
+    shown, ((found, label), ), colours = word_map(answer, 0)
+    assert shown.shape == (3, 4, 3) and label == f'{WORDS[0]}  75.0%'
+    assert list(colours) == [label]
+    np.testing.assert_allclose(found, [[0.25, 0.375, 0.625, 0.75]] * 3, atol=1e-3)
+    (mask, _), = word_map(answer, 1)[1]
+    assert (mask == [0, 0, 0, 1]).all()
+
+
 def test_labels_differ_where_names_do_not():
     answer = make_answer([[0, 1, 2, 3]], [['bag', 'sack'], ['bag', 'purse'], 'none'],
                          none_id=3)
@@ -248,6 +260,11 @@ def test_a_question_changes_nothing_for_the_next(predictor):
     result = predictor.predict(picture.pixels, words)
     assert (first.seg_map == result.pred_sem_seg.data[0].numpy()).all()
     assert first.selected == tuple(result.selected_categories)
+    scores = predictor.predict(picture.pixels, words, return_scores=True).word_scores
+    found = dict(zip(scores.ids.tolist(), scores.maps))
+    assert first.maps and set(first.maps) <= set(found)
+    for category, own in first.maps.items():
+        np.testing.assert_allclose(own, found[category], atol=1e-3)
 
 
 def test_settings_reach_the_model(predictor):

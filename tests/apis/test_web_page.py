@@ -142,6 +142,10 @@ def test_from_a_picture_and_words_to_masks(browser, url, pictures, predictor):
         page.locator('#masks .legend-item').nth(1).focus()  # by keyboard
         playwright.expect(masks.nth(0)).to_have_css('opacity', '0')
         playwright.expect(masks.nth(1)).to_have_css('opacity', '0.7')
+        # its probabilities, by choosing it
+        page.locator('#masks .legend-item').nth(1).click()
+        chosen = page.locator('#map .legend-item')
+        playwright.expect(chosen).to_have_text(visitor.legend()[1])
         assert visitor.said() == said
         page.wait_for_timeout(500)
         assert Image.open(visitor.download('overlay')[0]).tobytes() != before

@@ -274,8 +274,6 @@ COMMANDS = [
      'cfg-options model.refinement=None'),
     ('export MINI none out --cfg-options model.tag_validation.seen=[]', 1,
      'cfg-options model.tag_validation=None'),
-    ('export MINI none out --cfg-options model.backbone.read_out=procrustes', 1,
-     'ONNX has not: take --format torch'),
     ('measure selection gone.py none', 1, 'no such config'),
     ('measure selection gone.py none --json folder', 1, 'folder.*name a file'),
     ('measure selection gone.py none --theta x', 2, 'not a number from 0 to 1'),

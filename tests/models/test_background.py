@@ -157,6 +157,19 @@ def test_validation_leaves_the_none_class_alone():
 
 
 @torch.no_grad()
+def test_smaller_maps_are_pixels_of_the_whole_ones():
+    model = frozen_model().eval()
+    images = torch.randn(1, 3, 32, 48)
+    model.test_cfg = dict(mode='whole', return_scores=True)
+    whole, = model.predict(images)
+    model.test_cfg = dict(mode='whole', return_scores=True, maps_side=40)
+    small, = model.predict(images)
+    columns = torch.arange(40) * 48 // 40
+    assert torch.equal(small.word_scores.maps, whole.word_scores.maps[..., columns])
+    assert torch.equal(small.pred_sem_seg.data, whole.pred_sem_seg.data)
+
+
+@torch.no_grad()
 def test_forms_are_merged_before_the_threshold():
     model = frozen_model(test_cfg=dict(background=1.0, return_scores=True))
     result, = OVSegTTAModel(model).eval().test_step(toy_forms())

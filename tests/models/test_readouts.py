@@ -3,6 +3,8 @@
 Their formulas are in test_readout_formulas.py.
 """
 
+import math
+
 import pytest
 import torch
 from toys import assert_all_gradients, toy_model, toy_samples
@@ -11,7 +13,8 @@ from mmseg_dcpclip.evaluation.efficiency import multiply_adds
 from mmseg_dcpclip.models import CLIPVisionBackbone
 from mmseg_dcpclip.models.clip.affinity import cosines, sharpen
 from mmseg_dcpclip.models.clip.outliers import fill_from_neighbours, find_outliers
-from mmseg_dcpclip.models.clip.readouts import READ_OUTS, ReadOut, polar_factor
+from mmseg_dcpclip.models.clip.polar import polar_factor
+from mmseg_dcpclip.models.clip.readouts import READ_OUTS, ReadOut
 
 NAMES = list(READ_OUTS.module_dict)
 
@@ -199,16 +202,21 @@ def test_a_patch_that_is_like_no_other_sees_itself():
     torch.testing.assert_close(alone, torch.eye(4)[None])
 
 
-def test_polar_factor():
-    turn = torch.linalg.qr(torch.randn(2, 6, 6))[0]
-    stretch = torch.diag(torch.rand(6) + 0.5)
-    torch.testing.assert_close(polar_factor(turn @ stretch), turn, atol=1e-5, rtol=0)
-    # a direction without extent is left out, however rounding would turn it
-    flat = turn @ torch.diag(torch.tensor([2.0, 1, 1, 1, 1, 0]))
-    factor = polar_factor(flat)
-    torch.testing.assert_close(factor @ torch.eye(6)[5], torch.zeros(2, 6), atol=1e-5,
+@pytest.mark.parametrize('size, least', [(6, 0.1), (32, 1e-3), (64, 1e-5)])
+def test_polar_factor(size, least):
+    """Against the singular value decomposition, in float64."""
+    u, _, vh = torch.linalg.svd(torch.randn(2, size, size, dtype=torch.float64))
+    sizes = 50 * torch.logspace(0, math.log10(least), size, dtype=torch.float64)
+    torch.testing.assert_close(polar_factor((u * sizes) @ vh), u @ vh, atol=1e-8,
                                rtol=0)
-    torch.testing.assert_close(factor[..., :5], turn[..., :5], atol=1e-5, rtol=0)
+    # a direction without extent stays without
+    sizes[-1] = 0
+    flat = polar_factor((u * sizes) @ vh)
+    torch.testing.assert_close(flat, u[..., :-1] @ vh[:, :-1], atol=1e-6, rtol=0)
+    single = polar_factor(((u * sizes) @ vh).float())
+    assert single.dtype == torch.float32
+    assert torch.linalg.matrix_norm(single, 2).amax() < 1 + 1e-5
+    assert not polar_factor(torch.zeros(1, size, size)).any()
 
 
 # ------------------------------------------------------------------ whole models

@@ -62,20 +62,25 @@ def test_of_more_the_best_stay(changes):
 
 
 @torch.no_grad()
-def test_views_share_their_categories():
-    model = toy_model(vocabulary=MANY).eval()
+@pytest.mark.parametrize('share_words', [True, False])
+def test_views_share_their_categories(share_words):
+    model = toy_model(vocabulary=MANY, test_cfg=dict(
+        mode='slide', crop_size=(40, 40), stride=(40, 40), share_words=share_words)
+        ).eval()
     pictures = torch.randn(3, 3, 40, 40)
     assert_like_the_model(model, StaticDCPCLIP(model, 12, shared=True), pictures, 3)
 
 
 @can_compile
 @torch.no_grad()
-@pytest.mark.parametrize('backend, selection', [
-    ('eager', dict(max_categories=3)), ('aot_eager', dict(theta=0.5)),
-    ('eager', dict(form='purify')), ('eager', dict(form='votes', num_kept=4))],
-    ids=['most', 'aot_eager', 'purify', 'votes'])
-def test_compiled_in_one_graph(backend, selection):
-    model = toy_model(vocabulary=MANY, selection=selection).eval()
+@pytest.mark.parametrize('backend, changes', [
+    ('aot_eager', dict(selection=dict(theta=0.5))),
+    ('eager', COSINE | dict(selection=dict(max_categories=3))),
+    ('eager', COSINE | dict(selection=dict(form='purify'))),
+    ('eager', COSINE | dict(selection=dict(form='votes', num_kept=4)))],
+    ids=['aot_eager', 'most', 'purify', 'votes'])
+def test_compiled_in_one_graph(backend, changes):
+    model = toy_model(vocabulary=MANY, **changes).eval()
     static = StaticDCPCLIP(model, 6).eval()
     torch._dynamo.reset()
     compiled = torch.compile(static, backend=backend, fullgraph=True)

@@ -31,6 +31,8 @@ class Answer:
         selected: Ids of the selected categories.
         seconds: For the picture.
         word_seconds: For the words.
+        maps: Probabilities of categories that are shown, float16 [h, w], by id. One
+            that only a second look brought in has none.
         shares: Ids in the map with their share of the pixels, largest first.
     """
     picture: Picture
@@ -40,6 +42,7 @@ class Answer:
     selected: tuple[int, ...]
     seconds: float = 0.0
     word_seconds: float = 0.0
+    maps: dict[int, np.ndarray] = field(default_factory=dict)
     shares: list[tuple[int, float]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -88,6 +91,27 @@ def masks(answer: Answer, max_side: int = SHOWN_SIDE
     return shown, parts, colours
 
 
+def word_map(answer: Answer, place: int, max_side: int = SHOWN_SIDE
+             ) -> tuple[np.ndarray, list[tuple[np.ndarray, str]], dict[str, str]]:
+    """The picture with the probabilities of one word; its mask where it has none.
+
+    Args:
+        answer: The result.
+        place: Of the word in ``masks``.
+        max_side: The bound of the long side.
+
+    Returns:
+        tuple: As of ``masks``.
+    """
+    shown, parts, colours = masks(answer, max_side)
+    mask, label = parts[place]
+    category, _ = answer.found()[place]
+    if category in answer.maps:
+        small = Image.fromarray(answer.maps[category].astype(np.float32))
+        mask = np.asarray(small.resize(mask.shape[::-1], Image.Resampling.BILINEAR))
+    return shown, [(mask.clip(0, 1), label)], {label: colours[label]}
+
+
 def table(answer: Answer) -> list[list[str | int]]:
     """Rows of id, word, share and whether it was selected.
 
@@ -120,7 +144,7 @@ def cost(answer: Answer) -> str:
                      'a name: separate words with ;')
     if answer.found():
         lines.append('Point at a word below the picture, or tap it, to see its mask '
-                     'alone.')
+                     'alone; choose it to see how probable it is at each place.')
     if answer.picture.note:
         lines.append(escape(answer.picture.note))
     hidden = len(answer.found()) - MOST_MASKS

@@ -12,8 +12,11 @@ from ...models.tag_validation import TagValidation
 from ...models.text_encoders.text_bank import TextBank
 from ...vocabulary import Vocabulary
 from ..predictor import Predictor
-from .answers import Answer
+from ..preparing import prepare
+from .answers import MOST_MASKS, Answer
 from .asking import Picture, Settings, label_set_digests
+
+MAP_SIDE = 256  # pixels of a side of a word's map, of which there may be 2000
 
 
 class ServedModel:
@@ -88,13 +91,20 @@ class ServedModel:
         """
         with self._set(words, settings):
             start = time.perf_counter()
-            result = self.predictor.predict(picture.pixels, words,
-                                            background=settings.rule() or 'none')
-            assert not isinstance(result, list)
+            packed = prepare(self.predictor.pipeline, picture.pixels)
+            result, = self.predictor.predict_prepared(
+                [packed['inputs']], [packed['data_samples']], words,
+                dict(background=settings.rule() or 'none', return_scores=True,
+                     maps_side=MAP_SIDE))
             seg_map = result.pred_sem_seg.data[0].int().cpu().numpy()
             seconds = time.perf_counter() - start
-        return Answer(picture, seg_map, words, result.get('none_id'),
-                      tuple(result.selected_categories), seconds)
+        answer = Answer(picture, seg_map, words, result.get('none_id'),
+                        tuple(result.selected_categories), seconds)
+        scores = result.word_scores
+        shown = {category for category, _ in answer.found()[:MOST_MASKS]}
+        answer.maps = {i: scores.maps[place].cpu().half().numpy()
+                       for place, i in enumerate(scores.ids.tolist()) if i in shown}
+        return answer
 
     def _wait(self) -> None:
         if self.predictor.device.type == 'cuda':

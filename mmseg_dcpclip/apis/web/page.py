@@ -87,8 +87,17 @@ def build_page(models: Mapping[str, ServedModel],
             files = answers.write_files(result, Path(folder), opacity)
             yield (answers.cost(result),
                    gr.AnnotatedImage((shown, parts), color_map=colours),
-                   gr.Column(visible=True), answers.table(result), result,
+                   gr.AnnotatedImage(visible=False), gr.Column(visible=True),
+                   answers.table(result), result,
                    *map(str, files))
+
+    def show_map(result: answers.Answer | None,
+                 event: gr.SelectData) -> Any:  # type: ignore[name-defined]
+        """How probable the chosen word is at each place."""
+        if result is None:
+            return gr.skip()
+        shown, parts, colours = answers.word_map(result, event.index)
+        return gr.AnnotatedImage((shown, parts), color_map=colours, visible=True)
 
     def redraw(result: answers.Answer | None, opacity: float) -> Iterator[Any]:
         """The overlay for download in another opacity."""
@@ -154,6 +163,8 @@ def build_page(models: Mapping[str, ServedModel],
                 status = gr.HTML(EMPTY, elem_id='status')
                 drawing = gr.AnnotatedImage(label='Masks', format='png',
                                             elem_id='masks')
+                chosen = gr.AnnotatedImage(label='Probability of a word', format='png',
+                                           visible=False, elem_id='map')
                 with gr.Column(visible=False) as results:
                     opacity = gr.Slider(0, 1, OPACITY, step=0.05, label='Opacity',
                                         elem_id='opacity')
@@ -172,7 +183,7 @@ def build_page(models: Mapping[str, ServedModel],
         state = gr.State(time_to_live=KEPT)
         inputs = [model, picture, words, theta, threshold, background, validate, top_k,
                   opacity]
-        outputs = [status, drawing, results, shares, state, *downloads]
+        outputs = [status, drawing, chosen, results, shares, state, *downloads]
         # One question at a time for all models and visitors; gradio hands the picture
         # over as it came, and what is wrong with it is told here.
         ask = dict(inputs=inputs, outputs=outputs, concurrency_limit=1,
@@ -180,6 +191,7 @@ def build_page(models: Mapping[str, ServedModel],
                    show_progress_on=[drawing], api_visibility='private')
         gr.on([button.click, words.submit], answer, **ask).then(None, js=SHOW)
         quick = dict(queue=False, show_progress='hidden', api_visibility='private')
+        drawing.select(show_map, state, chosen, **quick)
         label_set.input(fill, label_set, words, **quick)
         model.input(choose, model, [theta, threshold, background, validate, top_k],
                     **quick)
@@ -201,8 +213,8 @@ def _refusal(gr: Any, error: Exception) -> tuple:
     if not isinstance(error, ValueError):  # it may name the server's files
         logging.getLogger(__name__).exception('a question could not be answered')
         text = 'Something went wrong in the program; its terminal says what.'
-    return (answers.problem(text), None, gr.Column(visible=False), None, None, None,
-            None, None)
+    return (answers.problem(text), None, gr.AnnotatedImage(visible=False),
+            gr.Column(visible=False), None, None, None, None, None)
 
 
 def launch_page(page: 'gr.Blocks', **options: Any) -> Any:

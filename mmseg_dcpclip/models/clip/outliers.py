@@ -27,7 +27,7 @@ def local_outlier_factors(x: Tensor, neighbours: int) -> Tensor:
     Returns:
         Tensor: Without gradients, float32 [B, N]; about 1 for an ordinary patch.
     """
-    number = torch.sym_min(neighbours, size_of(x, 1) - 1)
+    number = torch.sym_max(torch.sym_min(neighbours, size_of(x, 1) - 1), 1)
     with torch.no_grad(), without_autocast(x):
         x = at_least_float32(x)
         x = x - x.mean(1, keepdim=True)  # same distances, less rounding

@@ -29,6 +29,7 @@ from .affinity import coherence, cosines, gaussian_window, sharpen, weigh
 from .last_block import LastBlock, with_class_column
 from .layers import at_least_float32, attend, without_autocast
 from .outliers import fill_from_neighbours, find_outliers
+from .polar import polar_factor
 
 READ_OUTS = Registry('read-out', scope=SCOPE)
 
@@ -213,24 +214,6 @@ def rcs(last: LastBlock, share: float = 0.3, factor: float = 2.0,
         q, k = (last.heads(kind, h, block) for kind in 'qk')
         middle = middle + attend(q[:, :, 1:], k, last.v) / len(numbers)
     return last.out(factor * ((1 - share) * _kk(last, sigma) + share * middle))
-
-
-def polar_factor(matrix: Tensor) -> Tensor:
-    """The rotation in a matrix: U V^T of its singular value decomposition.
-
-    Directions in which it is zero up to rounding are left out, since nothing there
-    decides where they turn: a 3 x 3 grid has fewer patches than a head has channels.
-
-    Args:
-        matrix: [..., d, d].
-
-    Returns:
-        Tensor: Without gradients, float32 or wider, [..., d, d].
-    """
-    with torch.no_grad(), without_autocast(matrix):
-        u, sizes, vh = torch.linalg.svd(at_least_float32(matrix))
-        least = sizes[..., :1] * sizes.shape[-1] * torch.finfo(torch.float32).eps
-        return (u * (sizes > least)[..., None, :]) @ vh
 
 
 def _check_smoothing(depth: int, smoothing: float = 0.08) -> list[int]:

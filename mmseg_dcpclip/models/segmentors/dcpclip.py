@@ -383,6 +383,7 @@ class DCPCLIP(SecondLookMixin, TrainingMixin, AllWeightsMixin, BaseSegmentor):
                                activation=self.decode_head.activation,
                                max_maps=settings.max_maps, ids=ids,
                                keep_maps=settings.keeps_maps,
+                               maps_side=settings.maps_side,
                                keep_probability=settings.return_probability,
                                refinement=self.refinement)
         sample.pred_sem_seg = PixelData(data=found.seg_map[None])

@@ -26,7 +26,7 @@ class LabelMap:
         seg_map: Category ids, int64 [H, W].
         categories: Selected categories in ascending order, int64 [C_s]; the none class
             is among them where one of its words was selected.
-        maps: Their probabilities, float32 [C_s, H, W], or None.
+        maps: Their probabilities, float32 [C_s, H, W] or smaller, or None.
         probability: Of the best category of each pixel, float32 [H, W], or None.
     """
     seg_map: Tensor
@@ -94,7 +94,7 @@ def best_of_owners(maps: Tensor, owners: Tensor) -> tuple[Tensor, Tensor]:
 def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
                    meta: Mapping, *, activation: str, max_maps: int,
                    ids: Ids = Ids(), keep_maps: bool = False,
-                   keep_probability: bool = False,
+                   maps_side: int | None = None, keep_probability: bool = False,
                    refinement: Refinement | None = None) -> LabelMap:
     """Merge the views of an image and take the best category of each pixel.
 
@@ -112,6 +112,7 @@ def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
             many views fewer, ``MAX_VALUES`` in all.
         ids: Which ids pixels get.
         keep_maps: Also return the probabilities.
+        maps_side: As in ``PredictSettings``.
         keep_probability: Also return that of the best category.
         refinement: What brings maps to their size in place of bilinear resizing, such
             as ``PAMR``.
@@ -148,24 +149,35 @@ def make_label_map(logits: Tensor, pairs: Pairs, views: Views, image: int,
         if competing:
             total = torch.logaddexp(total, maps.logsumexp(0))
         if keep_maps:
-            kept.append(maps)
+            kept.append(picked(maps, maps_side))
 
-    def probability(maps: Tensor) -> Tensor:
+    def probability(maps: Tensor, total: Tensor) -> Tensor:
         if activation == 'softmax':
             return (maps - total).exp() if competing else maps
         return maps if views.averaged else maps.sigmoid()
 
-    highest = probability(best)
+    highest = probability(best, total)
     seg_map = ids.decide(best_id, highest)
     owners = ids.of(categories)
     shown = highest if keep_probability else None
-    kept_maps = probability(torch.cat(kept)) if keep_maps else None
+    kept_maps = (probability(torch.cat(kept), picked(total, maps_side)) if keep_maps
+                 else None)
     if ids.owner is None:  # in ascending order already; unique waits for the device
         return LabelMap(seg_map, owners, kept_maps, shown)
     if kept_maps is None:
         return LabelMap(seg_map, owners.unique(), probability=shown)
     kept_maps, found = best_of_owners(kept_maps, owners)
     return LabelMap(seg_map, found, kept_maps, shown)
+
+
+def picked(maps: Tensor, most: int | None) -> Tensor:
+    """Evenly picked pixels of maps [..., H, W], at most so many of a side."""
+    for dim in (-2, -1):
+        side = maps.shape[dim]
+        if most is not None and side > most:
+            places = torch.arange(most, device=maps.device) * side // most
+            maps = maps.index_select(dim, places)
+    return maps
 
 
 def word_scores(found: LabelMap, names: Sequence[str]) -> InstanceData:

@@ -39,6 +39,8 @@ class PredictSettings:
             encoder saw it as a whole, without padding and flips.
         return_scores: Whether predictions carry ``word_scores``, names, ids, scores and
             probability maps of the selected categories.
+        maps_side: Most pixels of a side of these maps and of ``seg_logits``, which are
+            then evenly picked; None: all, as always with test-time augmentation.
         return_probability: Whether predictions carry ``pred_probability``, how probable
             each pixel's category is before a second look.
         background: What is of no category: a threshold, words, or both, as
@@ -60,6 +62,7 @@ class PredictSettings:
     return_logits: bool = False
     return_features: bool = False
     return_scores: bool = False
+    maps_side: int | None = None
     return_probability: bool = False
     background: Background | Literal['auto'] | None = 'auto'
     synonyms: str = 'mean'
@@ -99,7 +102,7 @@ class PredictSettings:
             raise ValueError('test_cfg.size must be two whole numbers of pixels, at '
                              f'least 1; got {settings.size}')
         read_forms(settings.tta)
-        for name in ('max_maps', 'max_places'):
+        for name in ('max_maps', 'max_places', 'maps_side'):
             limit = getattr(settings, name)
             if limit is not None and limit < 1:
                 raise ValueError(f'test_cfg.{name} must be at least 1, got '

@@ -11,8 +11,7 @@ from ..protocol import wanted_attention
 from ..selection.scores import image_logits, top_selected
 from ..structures import Pairs, TextEmbeddings
 from .decoding import decode_part
-
-ABSENT = -1e4  # logit of what fills up: never the best, probability 0
+from .views import ABSENT
 
 
 class StaticDCPCLIP(nn.Module):
@@ -28,7 +27,8 @@ class StaticDCPCLIP(nn.Module):
         model: Set to test mode by the caller.
         max_selected: K, at least 1.
         shared: Whether the pictures are views of one (slide mode): then all have the
-            categories that any of them selected.
+            categories that any of them selected; those of others are ``ABSENT`` where
+            ``test_cfg.share_words`` is false.
 
     Raises:
         ValueError: K below 1, or a neck that cannot leave out what fills up.
@@ -51,6 +51,7 @@ class StaticDCPCLIP(nn.Module):
         self.logit_scale = float(model.text_encoder.logit_scale)
         self.max_selected = max_selected
         self.shared = shared
+        self.own_words = shared and not model.settings.share_words
 
     @property
     def uses_templates(self) -> bool:
@@ -79,11 +80,13 @@ class StaticDCPCLIP(nn.Module):
             selected = self.selection(features, text, self.logit_scale)
             scores, _ = image_logits(F.normalize(features.cls.float(), dim=-1), mean,
                                      self.logit_scale, None)
+            own = selected
             if self.shared:
                 selected = selected.any(0, keepdim=True).expand_as(selected)
                 scores = scores.amax(0, keepdim=True).expand_as(scores)
             ids, valid = top_selected(selected, scores, self.max_selected)
-        pairs = Pairs.filled_up(ids, valid)
+            here = valid & own.gather(1, ids) if self.own_words else valid
+        pairs = Pairs.filled_up(ids, here)
         means = mean[pairs.category].float()
         words = (means[:, None] if templates is None
                  else templates[pairs.category].float())
@@ -91,5 +94,5 @@ class StaticDCPCLIP(nn.Module):
                              self.neck.prepare(features, means, pairs),
                              self.head.prepare(features))
         logits = logits.view(*ids.shape, *logits.shape[1:])
-        return (logits.masked_fill(~valid[..., None, None], ABSENT),
+        return (logits.masked_fill(~here[..., None, None], ABSENT),
                 ids.masked_fill(~valid, -1))

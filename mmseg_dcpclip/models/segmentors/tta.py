@@ -60,7 +60,7 @@ class OVSegTTAModel(BaseTTAModel):
                              f'{kind.__name__}; use SegTTAModel for that')
         super().__init__(module, data_preprocessor)
         self.module.test_cfg = dict(self.module.test_cfg, return_logits=True,
-                                    return_features=True)
+                                    return_features=True, maps_side=None)
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[SegDataSample]]
                     ) -> list[SegDataSample]:

@@ -14,7 +14,7 @@ from ..tracing import fixed, recording
 from .paper import check_selection, select_categories
 from .pruning import prunable
 from .purify import check_purify, select_pure
-from .scores import MAX_SCORES, image_logits, mark
+from .scores import MAX_SCORES, image_logits, mark_top
 from .votes import select_by_votes
 
 FORMS = ('paper', 'union', 'purify', 'votes')
@@ -109,9 +109,7 @@ class DynamicCategorySelection(nn.Module):
         logits, _ = image_logits(
             F.normalize(features.cls.float(), dim=-1), text.mean, logit_scale,
             max(1, self.max_scores // dims) if fixed(words) else None)
-        kept = logits.masked_fill(~selected, -torch.inf).topk(
-            torch.sym_min(most, words), 1).indices
-        return selected & mark(torch.zeros_like(selected), kept)
+        return selected & mark_top(logits.masked_fill(~selected, -torch.inf), most)
 
     @torch.no_grad()
     def candidates(self, features: CLIPFeatures, text: TextEmbeddings,

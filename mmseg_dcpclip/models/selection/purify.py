@@ -141,12 +141,15 @@ def _best_and_total(patch: Tensor, text: Tensor, scale: float, chunk: int | None
     Returns:
         tuple: int64 [B, N] and float32 [B, N].
     """
-    score = patch.new_full(patch.shape[:2], -torch.inf)
-    best, total = torch.zeros_like(score, dtype=torch.long), score
+    best = score = total = patch.new_empty(0)
     for start, part in parts_of(text, chunk):
         logits = scale * patch @ F.normalize(part.float(), dim=-1).T
-        total = torch.logaddexp(total, logits.logsumexp(-1))
         high, index = first_max(logits, block)
+        sums = logits.logsumexp(-1)
+        if not start:  # an exported graph's only part: logaddexp overflows in ONNX
+            best, score, total = index, high, sums
+            continue
+        total = torch.logaddexp(total, sums)
         best = torch.where(high > score, index + start, best)
         score = torch.maximum(high, score)
     return best, total

@@ -123,20 +123,23 @@ def top_of_patches(patch: Tensor, text: Tensor, left_out: Tensor, most: int,
         tuple: Ids, int64 [B, N, most], and whether there were so many, bool
         [B, N, most].
     """
-    shape = (*patch.shape[:2], most)
-    scores = patch.new_full(shape, -torch.inf)
-    ids = patch.new_zeros(shape, dtype=torch.long)
+    scores = ids = patch.new_empty(0)
     for start, part in parts_of(text, chunk):
         product = patch @ F.normalize(part.float(), dim=-1).T
         product = product.masked_fill(left_out[start:start + part.shape[0]], -torch.inf)
+        found = []
         for _ in range(most):
-            score, index = first_max(product, block)
-            product.scatter_(-1, index[..., None], -torch.inf)
-            scores = torch.cat([scores, score[..., None]], -1)
-            ids = torch.cat([ids, index[..., None] + start], -1)
+            found.append(first_max(product, block))
+            product.scatter_(-1, found[-1][1][..., None], -torch.inf)
+        own, places = (torch.stack(each, -1) for each in zip(*found))
+        if not start:
+            scores, ids = own, places
+            continue
         # What came before has the lower ids; a stable sort keeps it there.
-        scores, order = scores.sort(dim=-1, descending=True, stable=True)
-        scores, ids = scores[..., :most], ids.gather(-1, order[..., :most])
+        scores, order = torch.cat([scores, own], -1).sort(
+            dim=-1, descending=True, stable=True)
+        ids = torch.cat([ids, places + start], -1).gather(-1, order)
+        scores, ids = scores[..., :most], ids[..., :most]
     return ids, scores > -torch.inf
 
 
@@ -152,6 +155,22 @@ def mark(mask: Tensor, places: Tensor) -> Tensor:
     """
     # a tensor, since torch.jit.trace cannot follow a bare True
     return mask.scatter_(1, places, torch.ones_like(places, dtype=torch.bool))
+
+
+def mark_top(scores: Tensor, most: int) -> Tensor:
+    """Where the highest scores of each row are.
+
+    Args:
+        scores: [B, C].
+        most: How many; may exceed C, also where that is open in an export.
+
+    Returns:
+        Tensor: bool [B, C].
+    """
+    least = -torch.inf if scores.is_floating_point() else torch.iinfo(scores.dtype).min
+    scores = F.pad(scores, (0, most), value=least)
+    kept = scores.topk(most, 1).indices
+    return mark(torch.zeros_like(scores, dtype=torch.bool), kept)[:, :-most]
 
 
 def top_selected(selected: Tensor, scores: Tensor, most: int) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..coarse import CoarseWords
 from ..structures import first_equal
 from .pruning import pruned_top
-from .scores import BLOCK, MAX_SCORES, chunk_of, mark, top_of_patches
+from .scores import BLOCK, MAX_SCORES, chunk_of, mark_top, top_of_patches
 
 VOTES = (100, 10, 1)  # in hundredths: whole numbers add up the same in any order
 
@@ -58,5 +58,4 @@ def select_by_votes(patch: Tensor, text: Tensor, *, num_kept: int,
     counts.scatter_add_(1, best.flatten(1), given.flatten(1))
     # No two keys are equal, so topk has no choice; repeats come last.
     keys = (counts + 1).masked_fill(repeated, 0) * count - own
-    kept = keys.topk(torch.sym_min(num_kept, count), 1).indices
-    return mark(torch.zeros_like(keys, dtype=torch.bool), kept)
+    return mark_top(keys, num_kept)
