@@ -14,7 +14,7 @@ class Finder:
     def find_spec(self, name, *args):
         if name == 'torch':
             print(os.environ.get('OMP_WAIT_POLICY'), os.environ.get('GOMP_SPINCOUNT'),
-                  flush=True)
+                  file=sys.__stdout__, flush=True)
             os._exit(0)
 sys.meta_path.insert(0, Finder())
 sys.exit(cli.main(['weights', '--debug']))
