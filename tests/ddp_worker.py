@@ -86,6 +86,8 @@ def main() -> None:
         # are about the same whatever the order of sums.
         optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-2, eps=1e-4)),
         custom_hooks=[dict(type='VocabularyHook')]))
+    if launcher != 'none':  # pairs in parts, computed again in the backward pass
+        config.model.train_cfg = dict(max_places=40)
     if 'fsdp' in sys.argv:
         config.merge_from_dict(FSDP)
     runner = runner_class(config).from_cfg(config)

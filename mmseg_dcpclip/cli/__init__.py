@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..version import __version__
 from .common import make_parser
+from .waiting import wait_quietly
 
 COMMANDS = dict(
     train='train a model',
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         int: Exit status: 0, 1 for what went wrong, 130 if interrupted. Words that do
         not fit end the process with 2, as in argparse.
     """
+    wait_quietly()  # before a subcommand imports torch
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] not in COMMANDS:
         parser = _overview()

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -101,3 +103,37 @@ def test_several_losses_are_logged_each():
 def test_bad_lists_of_losses(losses, message):
     with pytest.raises(ValueError, match=message):
         build_losses(losses)
+
+
+@pytest.mark.parametrize('ignored', ['mask', 'negative'])
+def test_parts_at_full_size_equal_the_whole(ignored, monkeypatch):
+    """Resized, a pair at a time, against autograd on all of it in float64."""
+    torch.manual_seed(0)
+    pairs = Pairs(torch.tensor([0, 0, 1]), torch.tensor([1, 4, 2]), [2, 1])
+    logits = torch.randn(3, 5, 6, requires_grad=True)
+    labels = torch.randint(0, 5, (2, 11, 9))
+    labels[0, :2] = 255
+    # The package exports a function of the module's name.
+    monkeypatch.setitem(sys.modules[selected_bce.__module__].MAX_PIXELS, 'cpu', 1)
+    loss = 3 * selected_bce(logits, labels, pairs, 255, ignored)
+
+    maps = F.interpolate(logits.double()[None], (11, 9), mode='bilinear')[0]
+    expected = 0
+    for x, b, c, n in zip(maps, pairs.image, pairs.category, (2, 2, 1)):
+        valid = labels[b] != 255 if ignored == 'mask' else labels[b] >= 0
+        expected += 3 * F.binary_cross_entropy_with_logits(
+            x[valid], (labels[b] == c)[valid].double()) / n / 2
+    torch.testing.assert_close(loss.double(), expected, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(*(torch.autograd.grad(x, logits)[0]
+                                 for x in (loss, expected)), atol=1e-7, rtol=1e-5)
+    with torch.no_grad():
+        assert selected_bce(logits, labels, pairs, 255, ignored) * 3 == loss
+
+
+def test_small_gradients_of_half_precision_survive():
+    """A loss is scaled (AMP) behind the loss: its own gradient must not vanish."""
+    logits = torch.zeros(1, 2, 2, dtype=torch.float16, requires_grad=True)
+    labels = torch.zeros(1, 512, 512, dtype=torch.long)
+    pairs = Pairs(torch.tensor([0]), torch.tensor([1]), [1])
+    (2**-20 * selected_bce(logits, labels, pairs, 255) * 2**20).backward()
+    torch.testing.assert_close(logits.grad, torch.full_like(logits, 0.125))

@@ -33,7 +33,7 @@ from .encoding import encode_in_parts
 from .label_map import Ids, make_label_map, word_scores
 from .samples import categories_in, group_by_words, stack_labels
 from .second_look import SecondLookMixin
-from .settings import PredictSettings
+from .settings import PredictSettings, TrainSettings
 from .training import TrainingMixin
 from .views import (
     Images,
@@ -87,7 +87,7 @@ class DCPCLIP(SecondLookMixin, TrainingMixin, AllWeightsMixin, BaseSegmentor):
         compile_head: Arguments of torch.compile for neck and head at test time, and
             ``bucket``: the number of categories is rounded up to a multiple of it (8),
             so that few numbers are compiled. None: not compiled.
-        train_cfg: Unused; mmseg's tools pass it.
+        train_cfg: The keys of ``TrainSettings``.
         test_cfg: The keys of ``PredictSettings``.
         data_preprocessor: ``OpenVocabDataPreProcessor``.
         pretrained: Unused; mmseg's tools pass it.
@@ -95,7 +95,7 @@ class DCPCLIP(SecondLookMixin, TrainingMixin, AllWeightsMixin, BaseSegmentor):
 
     Raises:
         ValueError: A part that does not keep to the protocol, sizes that contradict
-            each other, or a ``test_cfg`` that cannot be used.
+            each other, or a ``train_cfg`` or ``test_cfg`` that cannot be used.
     """
 
     def __init__(self,
@@ -139,6 +139,7 @@ class DCPCLIP(SecondLookMixin, TrainingMixin, AllWeightsMixin, BaseSegmentor):
         self.join_ground_truth = join_ground_truth
         self.compile_head = compile_head
         self.train_cfg = train_cfg
+        self.train_settings = TrainSettings.of(train_cfg)
         self.refinement = (None if refinement is None
                            else MODELS.build({'type': 'PAMR', **refinement}))
         self.text_bank = TextBank(**(text_bank or {}))
@@ -233,8 +234,9 @@ class DCPCLIP(SecondLookMixin, TrainingMixin, AllWeightsMixin, BaseSegmentor):
             text: Embeddings of the vocabulary.
             pairs: All M pairs of these images.
         """
+        settings = self.train_settings if self.training else self.settings
         return decode_pairs(self.neck, self.decode_head, features, text, pairs,
-                            max_places=self.settings.max_places,
+                            max_places=settings.max_places,
                             compile_options=self.compile_head)
 
     def encode_decode(self, inputs: Tensor, batch_data_samples: list | None = None, *,
@@ -311,9 +313,10 @@ class DCPCLIP(SecondLookMixin, TrainingMixin, AllWeightsMixin, BaseSegmentor):
         selected = self.select(features, text, selection)
         joined = selected | present if self.join_ground_truth else selected
         pairs = Pairs.from_mask(joined)
-        logits = resize(self.decode(features, text, pairs), images.shape[-2:])
+        logits = self.decode(features, text, pairs)
         losses = {f'decode.{loss.loss_name}': loss(
-            logits, labels, pairs, self.ignore_index)
+            logits if getattr(loss, 'resizes', False)
+            else resize(logits, images.shape[-2:]), labels, pairs, self.ignore_index)
             for loss in self.decode_head.losses}
         if self.auxiliary_head is not None:
             maps = (*features.shallow, features.patch_map)

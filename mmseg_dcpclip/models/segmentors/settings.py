@@ -1,4 +1,5 @@
-"""How a model tests: ``test_cfg``, checked when the model is built."""
+"""How a model trains and tests: ``train_cfg`` and ``test_cfg``, checked when the model
+is built."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -11,6 +12,31 @@ from .forms import read_forms
 MAX_MAPS = 32
 # What says which views a picture has.
 VIEW_KEYS = ('mode', 'crop_size', 'stride', 'global_view', 'share_words', 'size', 'tta')
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The keys of ``train_cfg``.
+
+    Attributes:
+        max_places: Pairs times patches whose activations are kept for the gradients;
+            those of more pairs are computed again in the backward pass, so many at a
+            time. None: as suits the device.
+    """
+    max_places: int | None = None
+
+    @classmethod
+    def of(cls, train_cfg: Mapping[str, Any] | None) -> 'TrainSettings':
+        """Read a ``train_cfg``.
+
+        Raises:
+            ValueError: An unknown key, or a number below 1.
+        """
+        config = dict(train_cfg or {})
+        _check_keys(cls, config, 'train_cfg')
+        settings = cls(**config)
+        _check_limit('train_cfg.max_places', settings.max_places)
+        return settings
 
 
 @dataclass(frozen=True)
@@ -79,14 +105,7 @@ class PredictSettings:
                 synonyms, or a background that is refused.
         """
         config = dict(test_cfg or {})
-        known = [field.name for field in fields(cls)]
-        for key in config:
-            if key not in known:
-                near = get_close_matches(key, known, 1)
-                raise ValueError(
-                    f'test_cfg has no key {key!r}' + (
-                        f'; did you mean {near[0]!r}?' if near else '')
-                    + f' Known: {", ".join(known)}')
+        _check_keys(cls, config, 'test_cfg')
         if config.get('background', 'auto') != 'auto':
             config['background'] = Background.of(config['background'])
         settings = cls(**config)
@@ -103,10 +122,7 @@ class PredictSettings:
                              f'least 1; got {settings.size}')
         read_forms(settings.tta)
         for name in ('max_maps', 'max_places', 'maps_side'):
-            limit = getattr(settings, name)
-            if limit is not None and limit < 1:
-                raise ValueError(f'test_cfg.{name} must be at least 1, got '
-                                 f'{limit}')
+            _check_limit(f'test_cfg.{name}', getattr(settings, name))
         return settings
 
     def _check_windows(self) -> None:
@@ -139,6 +155,24 @@ class PredictSettings:
             return shown
         return dict(shown, crop_size=self.crop_size, stride=self.stride,
                     global_view=self.global_view)
+
+
+def _check_keys(settings: type, config: Mapping[str, Any], name: str) -> None:
+    """Refuse a key that is no attribute of the settings."""
+    known = [field.name for field in fields(settings)]
+    for key in config:
+        if key not in known:
+            near = get_close_matches(key, known, 1)
+            raise ValueError(
+                f'{name} has no key {key!r}' + (
+                    f'; did you mean {near[0]!r}?' if near else '')
+                + f' Known: {", ".join(known)}')
+
+
+def _check_limit(name: str, limit: int | None) -> None:
+    """Refuse a number below 1."""
+    if limit is not None and limit < 1:
+        raise ValueError(f'{name} must be at least 1, got {limit}')
 
 
 def _is_size(pair: Any) -> TypeGuard[Sequence[int]]:
