@@ -125,8 +125,8 @@ class CategoryHead(BaseModule):
     @property
     def losses(self) -> list[nn.Module]:
         """list: The losses in ``loss_decode``."""
-        several = isinstance(self.loss_decode, nn.ModuleList)
-        return list(self.loss_decode) if several else [self.loss_decode]
+        losses = self.loss_decode
+        return list(losses) if isinstance(losses, nn.ModuleList) else [losses]
 
     def prepare(self, features: CLIPFeatures) -> Any:
         """Once per image: all that its categories share.

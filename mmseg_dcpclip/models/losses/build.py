@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch.nn.functional as F
 from mmseg.registry import MODELS
-from torch import nn
+from torch import Tensor, nn
+
+from ..structures import Pairs
 
 LossConfig = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
@@ -32,3 +35,22 @@ def build_losses(losses: LossConfig) -> nn.Module:
         raise ValueError(f'loss_decode: several losses are called {twice.pop()!r}: '
                          'give each its own loss_name')
     return built
+
+
+def pair_losses(losses: Sequence[nn.Module], logits: Tensor, labels: Tensor,
+                pairs: Pairs, ignore_index: int) -> dict[str, Tensor]:
+    """The losses of pairs by their names.
+
+    Args:
+        losses: As a head has them. One with ``resizes`` brings logits to the size of
+            the labels itself; the others get them at that size.
+        logits: [M, h, w].
+        labels: Category ids, int64 [B, H, W].
+        pairs: M pairs; every image has one.
+        ignore_index: Label of unlabelled pixels.
+    """
+    resizes = [getattr(loss, 'resizes', False) for loss in losses]
+    full = logits if all(resizes) else F.interpolate(
+        logits[:, None], labels.shape[-2:], mode='bilinear', align_corners=False)[:, 0]
+    return {loss.loss_name: loss(logits if own else full, labels, pairs, ignore_index)
+            for loss, own in zip(losses, resizes)}

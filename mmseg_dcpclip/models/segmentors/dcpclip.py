@@ -15,7 +15,7 @@ from ...datasets.labels import check_ignore_index
 from ...registry import SCOPE
 from ...vocabulary import Queries, Vocabulary, Words
 from ..clip.tower import load_towers
-from ..losses import check_finite
+from ..losses import check_finite, pair_losses
 from ..protocol import (
     CategoryHead,
     CategoryNeck,
@@ -41,7 +41,6 @@ from .views import (
     absent_elsewhere,
     group_by_size,
     make_views,
-    resize,
     shared_pairs,
     take,
 )
@@ -314,10 +313,8 @@ class DCPCLIP(SecondLookMixin, TrainingMixin, AllWeightsMixin, BaseSegmentor):
         joined = selected | present if self.join_ground_truth else selected
         pairs = Pairs.from_mask(joined)
         logits = self.decode(features, text, pairs)
-        losses = {f'decode.{loss.loss_name}': loss(
-            logits if getattr(loss, 'resizes', False)
-            else resize(logits, images.shape[-2:]), labels, pairs, self.ignore_index)
-            for loss in self.decode_head.losses}
+        losses = add_prefix(pair_losses(self.decode_head.losses, logits, labels, pairs,
+                                        self.ignore_index), 'decode')
         if self.auxiliary_head is not None:
             maps = (*features.shallow, features.patch_map)
             losses.update(add_prefix(
