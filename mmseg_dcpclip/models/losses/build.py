@@ -52,5 +52,6 @@ def pair_losses(losses: Sequence[nn.Module], logits: Tensor, labels: Tensor,
     resizes = [getattr(loss, 'resizes', False) for loss in losses]
     full = logits if all(resizes) else F.interpolate(
         logits[:, None], labels.shape[-2:], mode='bilinear', align_corners=False)[:, 0]
-    return {loss.loss_name: loss(logits if own else full, labels, pairs, ignore_index)
+    return {str(loss.loss_name): loss(logits if own else full, labels, pairs,
+                                      ignore_index)
             for loss, own in zip(losses, resizes)}
