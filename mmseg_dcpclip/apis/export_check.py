@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ..models.segmentors.static import StaticDCPCLIP
+from ..models.structures import first_equal
 from ..vocabulary import Vocabulary
 from .onnx_maps import ViewsOf, merge_views, resize
 from .onnx_predictor import OnnxPredictor
@@ -109,12 +110,14 @@ def _network(predictor: Predictor, static: StaticDCPCLIP, other: OnnxPredictor,
         queries = predictor.model.queries
     finally:
         predictor.model.set_vocabulary(own)
-    logits, ids = other.logits(views.pictures, other.embeddings(queries))
-    text = predictor.model.text_embeddings(queries)
-    inputs: list[Any] = [torch.from_numpy(views.pictures), text.mean,
-                         text.first_equal()]
+    # Both take the words of the file: those of the model were encoded beside others, and
+    # in half precision the last bit of a template shows.
+    text = other.embeddings(queries)
+    logits, ids = other.logits(views.pictures, text)
+    mean = torch.from_numpy(text.mean)
+    inputs: list[Any] = [torch.from_numpy(views.pictures), mean, first_equal(mean)]
     if static.uses_templates:
-        inputs.append(text.templates)
+        inputs.append(torch.from_numpy(text.templates))
     wanted, wanted_ids = static(*inputs)
     there = ids[0] >= 0
     same = np.array_equal(ids, wanted_ids.numpy())
