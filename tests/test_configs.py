@@ -125,7 +125,7 @@ def test_the_first_photo_after_the_demo(monkeypatch):
     predictor = Predictor(config)
     seen = []
 
-    def see(images, with_attention=False):
+    def see(images, selection=None):
         seen.append(tuple(images.shape))
         raise KeyboardInterrupt
 

@@ -51,10 +51,7 @@ def check_exportable(model: Any, config: Config) -> None:
             f'{"; ".join(f"{key}={value}" for key, value in left_out.items())} is not '
             'in the graph, so its masks would be others: switch it off with '
             f'--cfg-options {" ".join(f"{key}=None" for key in left_out)}')
-    plain: dict[str, Any] = dict(tta='none', size=None)
-    if model.settings.mode == 'slide':
-        plain |= dict(share_words=True)
-    for name, value in plain.items():
+    for name, value in (('tta', 'none'), ('size', None)):
         if getattr(model.settings, name) != value:
             raise ValueError(
                 f'model.test_cfg.{name}={getattr(model.settings, name)!r} is not in '

@@ -22,7 +22,7 @@ sys.exit(cli.main(['weights', '--debug']))
 
 
 @pytest.mark.parametrize('own, seen', [
-    ({}, 'passive 0'), (dict(OMP_WAIT_POLICY='active'), 'active None'),
+    ({}, 'passive 1000'), (dict(OMP_WAIT_POLICY='active'), 'active None'),
     (dict(GOMP_SPINCOUNT='9'), 'None 9')], ids=['none', 'policy', 'spins'])
 def test_said_before_torch_is_imported(own, seen):
     env = {k: v for k, v in os.environ.items()

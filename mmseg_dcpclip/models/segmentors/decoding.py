@@ -16,9 +16,9 @@ from ..structures import CLIPFeatures, Pairs, TextEmbeddings, take_images
 # Places of category maps decoded at once: on a CPU its caches decide, on a GPU how long
 # the host takes to launch a part.
 MAX_PLACES = dict(cpu=2**13, cuda=2**17)
-# In training these are kept for the gradients: on a CPU 24 categories of ViT-B/16 then
-# take no more than twice the memory of the encoder alone.
-MAX_TRAINED_PLACES = dict(cpu=2**12, cuda=2**17)
+# In training, so many that what an image usually selects is computed once: 24 categories
+# of ViT-B/16 at 384 pixels, eight crops of the small world.
+MAX_TRAINED_PLACES = dict(cpu=2**14, cuda=2**17)
 
 
 def decode_pairs(neck: CategoryNeck, head: CategoryHead, features: CLIPFeatures,
