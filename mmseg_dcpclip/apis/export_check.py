@@ -110,8 +110,8 @@ def _network(predictor: Predictor, static: StaticDCPCLIP, other: OnnxPredictor,
         queries = predictor.model.queries
     finally:
         predictor.model.set_vocabulary(own)
-    # Both take the words of the file: those of the model were encoded beside others, and
-    # in half precision the last bit of a template shows.
+    # Both take the words of the file: the model encoded them beside others, and in half
+    # precision the last bit of a template shows.
     text = other.embeddings(queries)
     logits, ids = other.logits(views.pictures, text)
     mean = torch.from_numpy(text.mean)

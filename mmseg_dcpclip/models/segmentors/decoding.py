@@ -16,7 +16,7 @@ from ..structures import CLIPFeatures, Pairs, TextEmbeddings, take_images
 # Places of category maps decoded at once: on a CPU its caches decide, on a GPU how long
 # the host takes to launch a part.
 MAX_PLACES = dict(cpu=2**13, cuda=2**17)
-# In training, so many that what an image usually selects is computed once: 24 categories
+# In training so many that what an image usually selects is computed once: 24 categories
 # of ViT-B/16 at 384 pixels, eight crops of the small world.
 MAX_TRAINED_PLACES = dict(cpu=2**14, cuda=2**17)
 
