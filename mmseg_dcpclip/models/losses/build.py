@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ..resizing import resize
 from ..structures import Pairs
 
 LossConfig = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
@@ -50,8 +50,7 @@ def pair_losses(losses: Sequence[nn.Module], logits: Tensor, labels: Tensor,
         ignore_index: Label of unlabelled pixels.
     """
     resizes = [getattr(loss, 'resizes', False) for loss in losses]
-    full = logits if all(resizes) else F.interpolate(
-        logits[:, None], labels.shape[-2:], mode='bilinear', align_corners=False)[:, 0]
+    full = logits if all(resizes) else resize(logits, labels.shape[-2:])
     return {str(loss.loss_name): loss(logits if own else full, labels, pairs,
                                       ignore_index)
             for loss, own in zip(losses, resizes)}

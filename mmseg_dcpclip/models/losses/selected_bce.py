@@ -8,6 +8,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ..resizing import resize
 from ..structures import Pairs
 
 # Pixels of category maps at full size at once: on a CPU its caches decide.
@@ -54,9 +55,7 @@ def _weighted_bce(logits: Tensor, labels: Tensor, valid: Tensor, weight: Tensor,
         image: Image of each pair, [M].
         category: Category of each pair, [M].
     """
-    if logits.shape[1:] != labels.shape[1:]:
-        logits = F.interpolate(logits[:, None], labels.shape[1:], mode='bilinear',
-                               align_corners=False)[:, 0]
+    logits = resize(logits, labels.shape[1:])
     target = labels[image] == category[:, None, None]
     loss = (F.softplus(logits) - logits * target) * valid[image]
     return (loss.sum((1, 2)) * weight).sum()

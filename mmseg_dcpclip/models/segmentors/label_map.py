@@ -8,8 +8,9 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ...vocabulary import Background, Queries, Vocabulary
+from ..resizing import resize
 from ..structures import Pairs
-from .views import Views, merge_views, resize, undo_augmentation
+from .views import Views, merge_views, undo_augmentation
 
 # Values of the largest tensor at once. On a CPU its caches and the pages that a larger
 # one is given anew each time decide; elsewhere 5 maps of a picture of 12 megapixels.

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from .views import resize
+from ..resizing import resize
 
 SHARPNESS = 10.0  # factor on differences in units of the local deviation
 

@@ -8,10 +8,11 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from ..resizing import resize
 from ..structures import CLIPFeatures, TextEmbeddings
 from ..tag_validation import RegionEncoder, TagValidation
 from .asked import AskedMixin
-from .views import Views, resize, undo_augmentation
+from .views import Views, undo_augmentation
 
 
 def check_second_look(validation: Any, backbone: Any) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ...windows import Box, window_boxes
+from ..resizing import resize
 from ..structures import Pairs
 from .forms import AS_IT_IS, Form, place_of, shift_pictures
 
@@ -41,15 +41,6 @@ def group_by_size(images: Images) -> Iterator[tuple[list[int], Tensor]]:
 def take(images: Images, index: Sequence[int]) -> Images:
     """Some of the images, or all of them as they are."""
     return images if len(index) == len(images) else [images[i] for i in index]
-
-
-def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear resizing of [M, h, w] or [B, C, h, w] in float32."""
-    if tuple(maps.shape[-2:]) == tuple(size):
-        return maps.float()
-    batched = maps if maps.ndim == 4 else maps[:, None]
-    return F.interpolate(batched.float(), tuple(size), mode='bilinear',
-                         align_corners=False).view(*maps.shape[:-2], *size)
 
 
 @dataclass
