@@ -7,8 +7,8 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, TRANSFORMS
 
 from ..datasets.open_vocab import OpenVocabMixin
-from .draw import SIDE, Difficulty, draw_picture
-from .scenes import SceneDifficulty, draw_scene
+from .draw import SIDE, Difficulty
+from .scenes import SceneDifficulty, drawing_of
 from .splits import CATEGORIES
 from .surfaces import NAMES
 
@@ -33,7 +33,7 @@ class DrawMiniWorldPicture(BaseTransform):
     def transform(self, results: dict) -> dict:
         world = results['mini_world']
         rng = np.random.default_rng(world['seed'])
-        draw = draw_scene if world['scenes'] else draw_picture
+        draw = drawing_of(world['scenes'])
         picture, label = draw(rng, world['pool'], world['side'], world['difficulty'])
         results['img'] = np.ascontiguousarray(picture[..., ::-1])
         results['img_shape'] = results['ori_shape'] = picture.shape[:2]

@@ -14,8 +14,7 @@ from ..apis import Predictor, draw_overlay
 from ..files import write_atomic
 from ..models.weight_routes import read_checkpoint
 from ..vocabulary import Vocabulary
-from .draw import draw_picture
-from .scenes import draw_scene
+from .scenes import drawing_of
 from .splits import BENCHMARKS, SEEN
 from .surfaces import NAMES
 
@@ -74,7 +73,7 @@ def contact_sheet(configs: Mapping[str, Path], checkpoint: Path, scenes: bool = 
         checkpoint: Weights of DCP-CLIP.
         scenes: Whether the pictures are those of scene-847.
     """
-    draw = draw_scene if scenes else draw_picture
+    draw = drawing_of(scenes)
     pool = BENCHMARKS['mini-847']
     words = Vocabulary.load('mini-847')
     predictors = [Predictor(configs['frozen CLIP']),
@@ -111,7 +110,7 @@ def draw_unseen(out: Path, scenes: bool = False) -> DrawnPicture:
     """
     rng = np.random.default_rng(PICTURE_SEED)
     unseen = [i for i in range(len(NAMES)) if i not in SEEN]
-    picture, label = (draw_scene if scenes else draw_picture)(rng, unseen)
+    picture, label = drawing_of(scenes)(rng, unseen)
     path = out / 'picture.png'
     Image.fromarray(picture).save(path)
     there = [NAMES[i] for i in np.unique(label)]
@@ -131,7 +130,7 @@ def draw_examples(out: Path, count: int, seed: int = PICTURE_SEED + 1,
         seed: Of the first; those after it have the next ones.
         scenes: Whether they are scenes.
     """
-    draw = draw_scene if scenes else draw_picture
+    draw = drawing_of(scenes)
     out.mkdir(parents=True, exist_ok=True)
     examples = []
     for i in range(count):
@@ -153,7 +152,7 @@ def draw_overview(count: int, seed: int = PICTURE_SEED + 1, scenes: bool = False
         seed: Of the first; those after it have the next ones.
         scenes: Whether they are scenes.
     """
-    draw = draw_scene if scenes else draw_picture
+    draw = drawing_of(scenes)
     palette = np.array(Vocabulary(NAMES).palette, np.uint8)
     pairs = []
     for i in range(count):

@@ -6,13 +6,20 @@ brightness, while what ends at a border often has the same brightness as its nei
 Things have a thin dark outline, which belongs to them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from .draw import _COLOUR_TABLE, _SURFACE_TABLE, SIDE, _texture, check_drawing
+from .draw import (
+    _COLOUR_TABLE,
+    _SURFACE_TABLE,
+    SIDE,
+    _texture,
+    check_drawing,
+    draw_picture,
+)
 from .scene_kinds import KINDS, Kind, slots_of
 from .scene_shapes import BORDERS, FORMS, INSETS, INSIDE, REACH, Part
 from .surfaces import TILE
@@ -330,3 +337,8 @@ def draw_scene(rng: np.random.Generator, pool: Sequence[int], side: int = SIDE,
     """
     scene = compose(rng, pool, side, difficulty)
     return scene.picture, scene.label
+
+
+def drawing_of(scenes: bool) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """``draw_scene`` or ``draw_picture``."""
+    return draw_scene if scenes else draw_picture
