@@ -20,7 +20,7 @@ class Settings:
     """What is asked for.
 
     Attributes:
-        tables: Their numbers, 1 to 7.
+        tables: Their numbers, 1 to 8.
         world: Key of ``WORLDS``.
         seeds: Of each training.
         work_dir: Gets a folder per world.

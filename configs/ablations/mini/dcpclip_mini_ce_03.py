@@ -1,0 +1,7 @@
+# Table 8: the cross-entropy with weight 0.3.
+_base_ = '../../dcpclip_mini.py'
+model = dict(
+    decode_head=dict(loss_decode=[
+        dict(type='SelectedBCELoss'),
+        dict(type='SelectedCrossEntropyLoss', loss_weight=0.3)
+    ]))

@@ -1,0 +1,7 @@
+# Table 8: the cross-entropy with weight 3.0.
+_base_ = '../../dcpclip_vitb16_coco.py'
+model = dict(
+    decode_head=dict(loss_decode=[
+        dict(type='SelectedBCELoss', ignored='mask'),
+        dict(type='SelectedCrossEntropyLoss', loss_weight=3.0)
+    ]))
