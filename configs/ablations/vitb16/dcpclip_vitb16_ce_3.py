@@ -2,6 +2,6 @@
 _base_ = '../../dcpclip_vitb16_coco.py'
 model = dict(
     decode_head=dict(loss_decode=[
-        dict(type='SelectedBCELoss', ignored='mask'),
+        dict(type='SelectedBCELoss'),
         dict(type='SelectedCrossEntropyLoss', loss_weight=3.0)
     ]))
