@@ -1,5 +1,8 @@
 """Tiny models and data that several tests share."""
 
+import os
+import shutil
+
 import pytest
 import torch
 from mmengine.structures import PixelData
@@ -11,6 +14,10 @@ from mmseg_dcpclip.models.structures import CLIPFeatures, Pairs
 TORCH = tuple(int(n) for n in torch.__version__.split('.')[:2])
 # Its compiler stops at open_clip's modules ('NNModuleVariable has no get_name').
 can_compile = pytest.mark.skipif(TORCH < (2, 2), reason='torch 2.1 cannot compile this')
+# Its inductor backend builds C++.
+can_build = pytest.mark.skipif(
+    not any(map(shutil.which, (os.environ.get('CXX', 'g++'), 'clang++'))),
+    reason='no C++ compiler')
 WORDS = ['red dots', 'blue stripes', 'green grid', 'white bars', 'pink crosses']
 MINI = dict(model_name='mini-ViT-8', pretrained=None)
 

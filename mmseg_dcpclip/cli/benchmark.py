@@ -6,13 +6,15 @@
     dcpclip benchmark --read-outs kk_gauss self_calibrated --size 336
     dcpclip benchmark --launches --classes 150 --selected 24
     dcpclip benchmark --modes --classes 847 --selected 24
+    dcpclip benchmark --static --classes 847 --selected 24
 
 Weights, image and words are random: they do not change what is computed. All cases are
 timed in turn in one process, training steps after the others. In place of that
 --efficiency prints the columns of the paper's Table II, --pipeline pictures a second
 from JPEG to label PNG on disk beside those of the bare network, --read-outs what the
 encoder alone takes with each of them, --modes what a picture takes in each mode of the
-config and with further forms of it, and --launches how many kernels a prediction
+config and with further forms of it, --static the network with a fixed number of
+categories, as it is and by torch.compile, and --launches how many kernels a prediction
 launches on a GPU and how often it waits for it, counted on a simulated one.
 """
 
@@ -80,6 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='of the pipeline (default: 8)')
     parser.add_argument('--modes', action='store_true',
                         help="time the config's modes, and --tta, instead")
+    parser.add_argument('--static', action='store_true',
+                        help='time the network of fixed shapes, compiled and not, '
+                        'instead')
     parser.add_argument('--launches', action='store_true',
                         help='count kernels and waits on a simulated GPU instead')
     parser.add_argument('--read-outs', nargs='+', metavar='NAME',
@@ -231,6 +236,15 @@ def _modes(args: argparse.Namespace) -> dict:
         _conditions(args)))
 
 
+def _static(args: argparse.Namespace) -> dict:
+    """Measure the network of fixed shapes."""
+    from ..evaluation import cost
+    path = args.config or config_path(DEFAULT_CONFIG)
+    return dict(config=path.name, static=cost.static_rows(
+        load_config(path, args.cfg_options), min(args.classes), _number_of(args),
+        _conditions(args)))
+
+
 def _number_of(args: argparse.Namespace) -> int:
     """The first number of --selected."""
     return next(n for n in args.selected if n != 'auto')
@@ -238,7 +252,7 @@ def _number_of(args: argparse.Namespace) -> int:
 
 # What is measured in place of the rows, by flag.
 INSTEAD = dict(efficiency=_efficiency, pipeline=_pipeline, read_outs=_read_outs,
-               launches=_launches, modes=_modes)
+               launches=_launches, modes=_modes, static=_static)
 
 
 def _flag(kind: str) -> str:

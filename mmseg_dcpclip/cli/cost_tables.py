@@ -112,6 +112,24 @@ def modes_table(head: Mapping) -> 'Table':
     return table
 
 
+def static_table(head: Mapping) -> 'Table':
+    """The network of fixed shapes, compiled and not.
+
+    Args:
+        head: What is written as JSON.
+    """
+    from rich.table import Table
+    table = Table('', 'categories', 'x encoder', 'seconds', 'q1 - q3', 'first call (s)',
+                  title=f'{head["config"]} on {_where(head)}, {head["size"]} pixels')
+    for row in head['static']:
+        time = row['seconds']
+        table.add_row(row['case'], _number(row['categories'], 0),
+                      _number(row['time_ratio']), _number(time['median'], 3),
+                      f'{time["q1"]:.3f} - {time["q3"]:.3f}',
+                      _number(row['build_seconds'], 1))
+    return table
+
+
 def launches_table(head: Mapping) -> 'Table':
     """What predictions launch.
 

@@ -53,6 +53,14 @@ class CLIPFeatures:
             *(None if x is None else x[images]
               for x in (self.attention, self.mean_attention)))
 
+    def clone(self) -> 'CLIPFeatures':
+        """The same in memory of its own."""
+        return CLIPFeatures(
+            self.cls.clone(), self.patch.clone(), self.grid,
+            tuple(x.clone() for x in self.shallow),
+            *(None if x is None else x.clone()
+              for x in (self.attention, self.mean_attention)))
+
     @property
     def patch_map(self) -> Tensor:
         """Patch tokens as a map, [B, D, rows, columns]."""

@@ -177,6 +177,25 @@ def test_modes(tmp_path, capsys):
     assert 'add modes=dict(NAME=' in capsys.readouterr().err
 
 
+def test_static(tmp_path, capsys, monkeypatch):
+    """What is built is tested with the model; here nothing is, since it takes long."""
+    built = []
+    monkeypatch.setattr('torch.compile', lambda f, **options: built.append(options) or f)
+    monkeypatch.setattr('mmseg_dcpclip.models.segmentors.compiling._KEPT', {})
+    out = tmp_path / 'out.json'
+    assert benchmark('--static', '--classes', 20, '--selected', 5, '--repeats', 1,
+                     '--warmup', 0, '--size', 32, '--json', out) == 0
+    rows = json.loads(out.read_text())['static']
+    assert [(row['case'], row['categories']) for row in rows] == [
+        ('encoder', None), ('encoder, compiled', None), ('as selected', 5),
+        ('as selected, neck and head compiled', 5), ('static', 32),
+        ('static, compiled', 32)]
+    assert built == [{}, dict(dynamic=False), dict(fullgraph=True)]
+    assert rows[0]['time_ratio'] == 1 and rows[0]['build_seconds'] is None
+    assert rows[-1]['build_seconds'] > 0
+    assert 'first call (s)' in capsys.readouterr().out
+
+
 def test_too_many_categories_to_train_on(capsys):
     assert benchmark('--train-categories', 9999, '--classes', 5) == 1
     assert 'error: --train-categories 9999: the config' in capsys.readouterr().err

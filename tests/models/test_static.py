@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from toys import can_compile, toy_model
+from toys import can_build, can_compile, toy_model, toy_samples
 
 from mmseg_dcpclip.models.decode_heads.spatial_enhanced_decoder import pooling_matrix
 from mmseg_dcpclip.models.segmentors.static import ABSENT, StaticDCPCLIP
@@ -18,6 +18,10 @@ def inputs_of(model, pictures):
     text = model.text_embeddings()
     inputs = (pictures, text.mean, text.first_equal())
     return (*inputs, text.templates) if model.neck.uses_templates else inputs
+
+
+def prepared(model, sizes, training=False):
+    return model.data_preprocessor(toy_samples(sizes), training)
 
 
 def assert_like_the_model(model, static, pictures, views=1):
@@ -125,6 +129,81 @@ def test_pooling_matrix(size, out):
     x = torch.randn(2, size)
     torch.testing.assert_close(x @ pooling_matrix(size, out, x).T,
                                F.adaptive_avg_pool1d(x, out))
+
+
+SLIDE = dict(mode='slide', crop_size=(32, 32), stride=(24, 24))
+
+
+def predictions(model, sizes):
+    """Label maps and probabilities of pictures."""
+    torch.manual_seed(1)
+    return [(s.pred_sem_seg.data, s.seg_logits.data, s.selected_categories)
+            for s in model.predict(**prepared(model, sizes))]
+
+
+@can_compile
+@torch.no_grad()
+@pytest.mark.parametrize('test_cfg, compile', [
+    (dict(mode='whole'), None), (dict(mode='whole', tta='flip+shift'), None),
+    (SLIDE, None), (dict(SLIDE, share_words=False), None),
+    (dict(SLIDE, share_words=False), dict(backend='eager'))],
+    ids=['whole', 'forms', 'slide', 'own words', 'compiled'])
+def test_a_model_predicts_by_it(test_cfg, compile):
+    changes = dict(vocabulary=MANY, selection=dict(theta=0.1),
+                   tag_validation=dict(seen=MANY[:2], top_k=2),
+                   test_cfg=dict(test_cfg, return_logits=True))
+    model = toy_model(**changes).eval()
+    torch._dynamo.reset()
+    static = toy_model(**changes, static=dict(max_selected=20, compile=compile)).eval()
+    static.load_state_dict(model.state_dict())
+    assert static.state_dict().keys() == model.state_dict().keys()
+    sizes = [(40, 56)] if compile else [(40, 56), (40, 40), (40, 56)]
+    for own, theirs in zip(predictions(static, sizes), predictions(model, sizes)):
+        torch.testing.assert_close(own, theirs, atol=1e-5, rtol=1e-5)
+    torch._dynamo.reset()
+
+
+@can_build
+@can_compile
+@torch.no_grad()
+def test_built_by_inductor():
+    """What is kept of a picture stays when the next one comes, as with CUDA graphs."""
+    changes = dict(vocabulary=MANY, test_cfg=dict(mode='whole', return_features=True))
+    model = toy_model(**changes).eval()
+    static = toy_model(**changes, static=dict(
+        max_selected=12, compile=dict(mode='reduce-overhead'))).eval()
+    for made in (model, static):
+        blocks = made.backbone.visual.transformer.resblocks
+        made.backbone.visual.transformer.resblocks = blocks[2:]  # less to build
+        made.backbone.out_indices = (0, 1)
+    static.load_state_dict(model.state_dict())
+    torch._dynamo.reset()
+    data = prepared(model, [(40, 56)] * 2)
+    one, two = (made.predict(data['inputs'][:1])[0] for made in (model, static))
+    static.predict(data['inputs'][1:])
+    torch.testing.assert_close(two.patch_features.data, one.patch_features.data,
+                               atol=1e-4, rtol=1e-4)
+    same = (one.pred_sem_seg.data == two.pred_sem_seg.data).float().mean()
+    assert same > 0.99 and one.selected_categories == two.selected_categories
+    torch._dynamo.reset()
+
+
+def test_trains_as_ever():
+    """Fixed numbers are for predictions."""
+    model = toy_model(vocabulary=MANY, static=dict(max_selected=1))
+    other = toy_model(vocabulary=MANY)
+    other.load_state_dict(model.state_dict())
+    data = prepared(model, [(40, 56)], training=True)
+    torch.testing.assert_close(model.train().loss(**data), other.train().loss(**data))
+
+
+@pytest.mark.parametrize('static, message', [
+    (dict(max_selected=0), 'max_selected must be at least 1'),
+    (dict(max_select=3), "did you mean 'max_selected'"),
+    (dict(compile_head=dict()), "static has no key 'compile_head'")])
+def test_settings_that_are_refused(static, message):
+    with pytest.raises(ValueError, match=message):
+        toy_model(static=static)
 
 
 def test_refused():

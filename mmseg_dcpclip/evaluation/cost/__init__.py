@@ -13,9 +13,11 @@ from .modes import mode_rows
 from .read_outs import read_out_rows
 from .san_cases import san_cases
 from .stand_ins import FixedSelection, RandomWords, random_model
+from .static_rows import static_rows
 
 __all__ = [
     'Bench', 'Case', 'Conditions', 'FixedSelection', 'RandomWords', 'clip_cases',
     'efficiency_row', 'inference_cases', 'launch_rows', 'measure_cases',
-    'mode_rows', 'random_model', 'read_out_rows', 'san_cases', 'train_cases'
+    'mode_rows', 'random_model', 'read_out_rows', 'san_cases', 'static_rows',
+    'train_cases'
 ]

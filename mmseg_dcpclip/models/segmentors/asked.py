@@ -1,14 +1,27 @@
 """What a segmentor asks a picture for: its words, and what is of none of them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from ...vocabulary import Background, Queries, Vocabulary, make_queries
 from .settings import PredictSettings
 
 
 class AskedMixin:
-    """Background and queries of a segmentor's words and test settings."""
+    """A segmentor's test settings; background and queries of its words under these."""
     settings: PredictSettings
     vocabulary: Vocabulary
     ignore_index: int
+
+    @property
+    def test_cfg(self) -> Mapping[str, Any]:
+        """How the model tests; set, it is checked as by the constructor."""
+        return self._test_cfg
+
+    @test_cfg.setter
+    def test_cfg(self, test_cfg: Mapping[str, Any] | None) -> None:
+        self.settings = PredictSettings.of(test_cfg)
+        self._test_cfg = dict(test_cfg or dict(mode='whole'))
 
     @property
     def background(self) -> Background | None:

@@ -1,8 +1,6 @@
 """The DCP-CLIP segmentor: the parts of the paper wired together."""
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from mmengine.structures import PixelData
 from mmseg.models import BaseSegmentor
@@ -33,7 +31,8 @@ from .encoding import encode_in_parts
 from .label_map import Ids, make_label_map, word_scores
 from .samples import categories_in, group_by_words, stack_labels
 from .second_look import SecondLookMixin
-from .settings import PredictSettings, TrainSettings
+from .settings import TrainSettings
+from .static import StaticSettings, encode_decode_static
 from .training import TrainingMixin
 from .views import (
     Images,
@@ -86,6 +85,9 @@ class DCPCLIP(SecondLookMixin, TrainingMixin, AllWeightsMixin, BaseSegmentor):
         compile_head: Arguments of torch.compile for neck and head at test time, and
             ``bucket``: the number of categories is rounded up to a multiple of it (8),
             so that few numbers are compiled. None: not compiled.
+        static: The keys of ``StaticSettings``: predictions take a fixed number of
+            categories of each view, so that the whole network can be compiled, as
+            CUDA graphs as well. None: as many as are selected.
         train_cfg: The keys of ``TrainSettings``.
         test_cfg: The keys of ``PredictSettings``.
         data_preprocessor: ``OpenVocabDataPreProcessor``.
@@ -111,6 +113,7 @@ class DCPCLIP(SecondLookMixin, TrainingMixin, AllWeightsMixin, BaseSegmentor):
                  text_bank: dict | None = None,
                  refinement: dict | None = None,
                  compile_head: dict | None = None,
+                 static: dict | None = None,
                  train_cfg: dict | None = None,
                  test_cfg: dict | None = None,
                  data_preprocessor: dict | None = None,
@@ -137,6 +140,8 @@ class DCPCLIP(SecondLookMixin, TrainingMixin, AllWeightsMixin, BaseSegmentor):
         self.ignore_index = ignore_index
         self.join_ground_truth = join_ground_truth
         self.compile_head = compile_head
+        self.static = (None if static is None
+                       else StaticSettings.of(static, self.neck))
         self.train_cfg = train_cfg
         self.train_settings = TrainSettings.of(train_cfg)
         self.refinement = (None if refinement is None
@@ -145,16 +150,6 @@ class DCPCLIP(SecondLookMixin, TrainingMixin, AllWeightsMixin, BaseSegmentor):
         self.set_vocabulary(vocabulary)
         self.tag_validation = None if tag_validation is None else MODELS.build(
             {'type': 'TagValidation', 'seen': self.vocabulary, **tag_validation})
-
-    @property
-    def test_cfg(self) -> Mapping[str, Any]:
-        """How the model tests; set, it is checked as by the constructor."""
-        return self._test_cfg
-
-    @test_cfg.setter
-    def test_cfg(self, test_cfg: Mapping[str, Any] | None) -> None:
-        self.settings = PredictSettings.of(test_cfg)
-        self._test_cfg = dict(test_cfg or dict(mode='whole'))
 
     # ------------------------------------------------------------------ words
 
@@ -252,6 +247,11 @@ class DCPCLIP(SecondLookMixin, TrainingMixin, AllWeightsMixin, BaseSegmentor):
             views: So many images after each other are views of one, with one selection.
         """
         text = self.text_embeddings() if text is None else text
+        if self.static is not None and not self.training:
+            return encode_decode_static(
+                self.static, self.backbone, self.selection if selection is None else
+                selection, self.neck, self.decode_head, inputs, text,
+                self.text_encoder.logit_scale, views, not self.settings.share_words)
         features = encode_in_parts(partial(self.extract_feat, selection=selection),
                                    inputs)
         selected = self.select(features, text, selection)

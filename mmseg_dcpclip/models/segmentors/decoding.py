@@ -1,7 +1,7 @@
 """Neck and head on the selected pairs, some at a time, or compiled."""
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from collections.abc import Mapping
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from ..clip.checkpointing import run_block
 from ..protocol import CategoryHead, CategoryNeck
 from ..structures import CLIPFeatures, Pairs, TextEmbeddings, take_images
+from .compiling import compiled
 
 # Places of category maps decoded at once: on a CPU its caches decide, on a GPU how long
 # the host takes to launch a part.
@@ -47,7 +48,7 @@ def decode_pairs(neck: CategoryNeck, head: CategoryHead, features: CLIPFeatures,
     from_neck = neck.prepare(features, mean, pairs)
     from_head = head.prepare(features)
     training = torch.is_grad_enabled()
-    compiled = compile_options is not None and not training
+    compiling = compile_options is not None and not training
     usual = MAX_TRAINED_PLACES if training else MAX_PLACES
     places = max_places or usual['cuda' if mean.is_cuda else 'cpu']
     most = max(1, places // features.patch.shape[1])
@@ -55,10 +56,10 @@ def decode_pairs(neck: CategoryNeck, head: CategoryHead, features: CLIPFeatures,
         most = max(1, ceil(len(pairs) / ceil(len(pairs) / most)))
     if neck.needs_all:
         most = max(most, *pairs.counts)
-    decode = (partial(decode_compiled, **(compile_options or {})) if compiled
+    decode = (partial(decode_compiled, **(compile_options or {})) if compiling
               else decode_part)
     parts, start = [], 0
-    for images, part in pairs.split(most, mixed=not compiled):
+    for images, part in pairs.split(most, mixed=not compiling):
         stop = start + len(part)
         words = (text.rows(part.category) if neck.uses_templates
                  else mean[start:stop, None])
@@ -89,12 +90,6 @@ def decode_part(neck: CategoryNeck, head: CategoryHead, features: CLIPFeatures,
     return head(features, neck(features, text, pairs, from_neck), pairs, from_head)
 
 
-@lru_cache
-def _compiled(**options: Any) -> Callable[..., Tensor]:
-    # A plain function: a copy of a model must run its own weights.
-    return torch.compile(decode_part, dynamic=False, **options)
-
-
 def decode_compiled(neck: CategoryNeck, head: CategoryHead, features: CLIPFeatures,
                     text: Tensor, pairs: Pairs, from_neck: Any, from_head: Any, *,
                     bucket: int = 8, **options: Any) -> Tensor:
@@ -115,6 +110,6 @@ def decode_compiled(neck: CategoryNeck, head: CategoryHead, features: CLIPFeatur
     padded = Pairs(F.pad(pairs.image, (0, extra)), F.pad(pairs.category, (0, extra)),
                    [len(pairs) + extra])
     text = torch.cat([text, text[-1:].expand(extra, -1, -1)])
-    logits = _compiled(**options)(neck, head, features, text, padded, from_neck,
-                                  from_head)
+    run = compiled(decode_part, dynamic=False, **options)
+    logits = run(neck, head, features, text, padded, from_neck, from_head)
     return logits[:len(pairs)]

@@ -33,9 +33,9 @@ class TrainSettings:
             ValueError: An unknown key, or a number below 1.
         """
         config = dict(train_cfg or {})
-        _check_keys(cls, config, 'train_cfg')
+        check_keys(cls, config, 'train_cfg')
         settings = cls(**config)
-        _check_limit('train_cfg.max_places', settings.max_places)
+        check_limit('train_cfg.max_places', settings.max_places)
         return settings
 
 
@@ -105,7 +105,7 @@ class PredictSettings:
                 synonyms, or a background that is refused.
         """
         config = dict(test_cfg or {})
-        _check_keys(cls, config, 'test_cfg')
+        check_keys(cls, config, 'test_cfg')
         if config.get('background', 'auto') != 'auto':
             config['background'] = Background.of(config['background'])
         settings = cls(**config)
@@ -122,7 +122,7 @@ class PredictSettings:
                              f'least 1; got {settings.size}')
         read_forms(settings.tta)
         for name in ('max_maps', 'max_places', 'maps_side'):
-            _check_limit(f'test_cfg.{name}', getattr(settings, name))
+            check_limit(f'test_cfg.{name}', getattr(settings, name))
         return settings
 
     def _check_windows(self) -> None:
@@ -157,7 +157,7 @@ class PredictSettings:
                     global_view=self.global_view)
 
 
-def _check_keys(settings: type, config: Mapping[str, Any], name: str) -> None:
+def check_keys(settings: type, config: Mapping[str, Any], name: str) -> None:
     """Refuse a key that is no attribute of the settings."""
     known = [field.name for field in fields(settings)]
     for key in config:
@@ -169,7 +169,7 @@ def _check_keys(settings: type, config: Mapping[str, Any], name: str) -> None:
                 + f' Known: {", ".join(known)}')
 
 
-def _check_limit(name: str, limit: int | None) -> None:
+def check_limit(name: str, limit: int | None) -> None:
     """Refuse a number below 1."""
     if limit is not None and limit < 1:
         raise ValueError(f'{name} must be at least 1, got {limit}')
