@@ -180,7 +180,8 @@ def test_modes(tmp_path, capsys):
 def test_static(tmp_path, capsys, monkeypatch):
     """What is built is tested with the model; here nothing is, since it takes long."""
     built = []
-    monkeypatch.setattr('torch.compile', lambda f, **options: built.append(options) or f)
+    monkeypatch.setattr('torch.compile',
+                        lambda f, **options: built.append(options) or f)
     monkeypatch.setattr('mmseg_dcpclip.models.segmentors.compiling._KEPT', {})
     out = tmp_path / 'out.json'
     assert benchmark('--static', '--classes', 20, '--selected', 5, '--repeats', 1,
