@@ -16,6 +16,7 @@ from .tables import WORLDS, table_config, training_of
 # What decides the weights that come out, besides the seed, ...
 TRAINING_KEYS = ('model', 'train_dataloader', 'optim_wrapper', 'param_scheduler',
                  'train_cfg')
+OPTIONAL_KEYS = ('custom_hooks', 'strategy')  # may change them as well
 # ... without what the model does in tests only.
 TEST_ONLY = ('test_cfg', 'tag_validation')
 
@@ -143,6 +144,7 @@ class Plan:
         config = self.load(name, options)
         plain = config.to_dict()
         settings = {key: plain.get(key) for key in TRAINING_KEYS}
+        settings |= {key: plain[key] for key in OPTIONAL_KEYS if plain.get(key)}
         settings['model'] = {key: value for key, value in plain['model'].items()
                              if key not in TEST_ONLY}
         digest = settings_digest(settings)

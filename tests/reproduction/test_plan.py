@@ -46,3 +46,10 @@ def test_what_the_model_does_in_tests_only_trains_nothing_anew(tmp_path):
     assert other.digest == before.digest and other.tests != before.tests
     other = jobs(tmp_path, 'model.vocabulary=mini-20')['full']
     assert other.folder != before.folder
+
+
+def test_what_changes_weights_trains_anew(tmp_path):
+    """Averaged weights are other weights, although the model is the same."""
+    before = jobs(tmp_path)['full']
+    other = jobs(tmp_path, 'custom_hooks.0.type=EMAHook')
+    assert other['full'].folder != before.folder
