@@ -27,8 +27,7 @@ model = dict(
         guidance_dims=(160, 96),
         skip_dims=(64, 48),
         window_size=12,
-        attention_grid=24,
-        loss_decode=dict(type='SelectedBCELoss', ignored='mask')),
+        attention_grid=24),
     # The second look (Eq. 17); None tests without.
     tag_validation=dict(seen='coco_stuff_171', top_k=5),
     vocabulary='coco_stuff_171',
