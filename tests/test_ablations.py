@@ -183,7 +183,7 @@ def test_both_worlds_switch_the_same():
     real, mini = ({path.stem.removeprefix(f'dcpclip_{world}_'): path
                    for path in (FOLDER / 'ablations' / world).glob('*.py')}
                   for world in ('vitb16', 'mini'))
-    assert len(real) == 31
+    assert len(real) == 33
     # theta 0.5 and the catseg read-out are the real model's own
     assert set(mini) - set(real) == {'theta_05', 'union', 'read_out_catseg'}
     assert set(real) - set(mini) == {'read_out_plain'}

@@ -5,11 +5,13 @@ from toys import assert_all_gradients, toy_features, toy_pairs
 
 from mmseg_dcpclip.models import TextGuidedAlignment
 from mmseg_dcpclip.models.necks import cost_volume
+from mmseg_dcpclip.models.necks.competition import log_shares, rival_logits
 from mmseg_dcpclip.models.necks.text_guided_alignment import (
     CostSelfAttention,
     CrossAttentionLayer,
     TextualGuidance,
 )
+from mmseg_dcpclip.models.structures import Pairs, take_images
 
 SMALL = dict(embed_dims=8, num_templates=3, cost_dims=4, kernel_size=3,
              num_self_heads=2, mlp_ratio=2)
@@ -76,7 +78,7 @@ def test_self_attention_equals_the_concatenation_eq11_to_12():
     {}, dict(cross_attention=False), dict(self_attention=False),
     dict(cross_attention=False, self_attention=False), dict(guidance_cls=None),
     dict(guidance_cls='logit'), dict(guidance_cls=None, guidance_prompt=False),
-    dict(num_cross_layers=2, num_cross_heads=2)])
+    dict(num_cross_layers=2, num_cross_heads=2), dict(competition=9.0)])
 def test_shapes_and_gradients_of_every_switch(options):
     features, pairs = toy_features(), toy_pairs((3, 1))
     neck = TextGuidedAlignment(**SMALL | options)
@@ -117,21 +119,45 @@ def test_batch_equals_one_by_one():
         torch.testing.assert_close(alone.refined, batch[rows], atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize('options', [{}, dict(self_attention=False)])
+@pytest.mark.parametrize('options', [{}, dict(self_attention=False),
+                                     dict(competition=9.0)])
 def test_parts_equal_the_whole(options):
     """Some pairs at a time, the image tokens made once from all of them."""
     torch.manual_seed(0)
     features, pairs = toy_features(), toy_pairs((3, 1))
     text = unit_text(pairs)
     neck = TextGuidedAlignment(**SMALL | options).eval()
-    tokens = neck.prepare(features, F.normalize(text.mean(1), dim=-1), pairs)
+    shared = neck.prepare(features, F.normalize(text.mean(1), dim=-1), pairs)
     parts, start = [], 0
     for images, part in pairs.split(2):
         rows = slice(start, start + len(part))
-        parts.append(neck(features[images], text[rows], part, tokens[images]).refined)
+        parts.append(neck(features[images], text[rows], part,
+                          take_images(shared, images)).refined)
         start = rows.stop
     torch.testing.assert_close(torch.cat(parts), neck(features, text, pairs).refined,
                                atol=1e-5, rtol=1e-4)
+
+
+def test_log_shares_are_a_softmax_over_the_selected_of_each_image():
+    features, pairs = toy_features(), toy_pairs((3, 1))
+    mean = F.normalize(torch.randn(4, 8), dim=-1)
+    found = log_shares(features, mean, pairs, 9.0,
+                       rival_logits(features, mean, pairs, 9.0))
+    cosines = torch.einsum('bnd,md->bmn', F.normalize(features.patch, dim=-1), mean)
+    first = (9 * cosines[0, :3]).log_softmax(0).view(3, 1, 4, 5)
+    torch.testing.assert_close(found[:3], first)
+    torch.testing.assert_close(found[3:], torch.zeros(1, 1, 4, 5))  # nothing else there
+
+
+def test_what_fills_up_is_no_rival():
+    features = toy_features(batch=2)
+    mean = F.normalize(torch.randn(6, 8), dim=-1)
+    valid = torch.tensor([[True, True, False], [True, False, False]])
+    filled = Pairs.filled_up(torch.arange(3).expand(2, 3), valid)
+    ragged = toy_pairs((2, 1))
+    torch.testing.assert_close(
+        rival_logits(features, mean, filled, 9.0),
+        rival_logits(features, mean[[0, 1, 3]], ragged, 9.0))
 
 
 def test_wrong_number_of_templates():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from toys import can_build, can_compile, toy_model, toy_samples
+from toys import can_build, can_compile, toy_model, toy_model_config, toy_samples
 
 from mmseg_dcpclip.models.decode_heads.spatial_enhanced_decoder import pooling_matrix
 from mmseg_dcpclip.models.segmentors.static import ABSENT, StaticDCPCLIP
@@ -11,6 +11,7 @@ from mmseg_dcpclip.models.selection.scores import top_selected
 from mmseg_dcpclip.models.structures import TextEmbeddings
 
 COSINE = dict(neck=None, decode_head=dict(type='CosineHead', activation='softmax'))
+RIVALS = dict(neck=dict(toy_model_config()['neck'], competition=20.0))
 MANY = [f'thing {i}' for i in range(12)]
 
 
@@ -39,10 +40,11 @@ def assert_like_the_model(model, static, pictures, views=1):
 
 @torch.no_grad()
 @pytest.mark.parametrize('changes', [
-    {}, COSINE, dict(selection=dict(theta=0)), dict(selection=dict(form='union')),
+    {}, COSINE, RIVALS, dict(selection=dict(theta=0)),
+    dict(selection=dict(form='union')),
     dict(selection=dict(form='purify')), dict(selection=dict(form='votes', num_kept=3)),
     dict(selection=dict(theta=0, max_categories=2))],
-    ids=['paper', 'cosine', 'all', 'union', 'purify', 'votes', 'most'])
+    ids=['paper', 'cosine', 'competition', 'all', 'union', 'purify', 'votes', 'most'])
 def test_equals_the_model(changes):
     model = toy_model(**{'vocabulary': MANY, **changes}).eval()
     static = StaticDCPCLIP(model, 20)  # more than there are words

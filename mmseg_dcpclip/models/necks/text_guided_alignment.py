@@ -13,7 +13,10 @@ from torch import Tensor, nn
 from ..clip.layers import attend, join_heads, split_heads
 from ..protocol import CategoryNeck, ImageEncoder
 from ..structures import AlignedFeatures, CLIPFeatures, Pairs, per_pair
+from .competition import log_shares, rival_logits
 from .cost_volume import cost_volume
+
+Prepared = tuple[Tensor | None, Tensor | None]
 
 
 class TextualGuidance(BaseModule):
@@ -175,6 +178,9 @@ class TextGuidedAlignment(CategoryNeck):
         mlp_ratio: Hidden width of both MLPs.
         guidance_cls: ``'product'``, ``'logit'`` or None (Table V).
         guidance_prompt: The learnable prompt (Table V).
+        competition: Factor on the cosines in a softmax over an image's selected
+            categories, whose logarithm Eq. 6's conv sees as one more input, not in the
+            paper; 0: without.
         init_cfg: As in mmengine.
     """
     takes_filled_up = True
@@ -193,6 +199,7 @@ class TextGuidedAlignment(CategoryNeck):
                  mlp_ratio: float = 4,
                  guidance_cls: str | None = 'product',
                  guidance_prompt: bool = True,
+                 competition: float = 0.0,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
         self.num_templates = num_templates
@@ -200,6 +207,11 @@ class TextGuidedAlignment(CategoryNeck):
         self.cost_scale = cost_scale
         self.cost_conv = nn.Conv2d(num_templates, cost_dims, kernel_size,
                                    padding=kernel_size // 2)
+        self.competition = competition
+        # one more input of that conv
+        self.share_conv = nn.Conv2d(
+            1, cost_dims, kernel_size, padding=kernel_size // 2, bias=False
+            ) if competition else None
         self.guidance: TextualGuidance | None = None
         self.cross_layers: ModuleList | None = None
         if cross_attention:
@@ -223,7 +235,7 @@ class TextGuidedAlignment(CategoryNeck):
         return dict(embed_dims=backbone.joint_dims, num_templates=num_templates)
 
     def forward(self, features: CLIPFeatures, text: Tensor, pairs: Pairs,
-                prepared: Tensor | None = None) -> AlignedFeatures:
+                prepared: Prepared | None = None) -> AlignedFeatures:
         """Align.
 
         Args:
@@ -244,24 +256,26 @@ class TextGuidedAlignment(CategoryNeck):
                 f'the neck expects {self.num_templates} templates per category and got '
                 f'{text.shape[1]}: set neck.num_templates to the number of '
                 'text_encoder.templates')
-        if prepared is None:
-            mean = F.normalize(text.mean(1), dim=-1)
-            prepared = self.prepare(features, mean, pairs)
+        mean = F.normalize(text.mean(1), dim=-1)
+        image_tokens, rivals = (self.prepare(features, mean, pairs)
+                                if prepared is None else prepared)
         volume = cost_volume(features, text, pairs)
         cost = self.cost_conv(self.cost_scale * volume)  # Eq. 6, F_cv
+        if self.share_conv is not None and rivals is not None:
+            cost = cost + self.share_conv(
+                log_shares(features, mean, pairs, self.competition, rivals))
         refined = cost
-        if prepared is not None:
+        if image_tokens is not None:
             tokens = cost.flatten(2).transpose(1, 2)
             if self.self_layer is not None:
-                tokens = self.self_layer(tokens, prepared, pairs.image)  # Eq. 11-12
+                tokens = self.self_layer(tokens, image_tokens, pairs.image)  # Eq. 11-12
             elif self.fusion is not None:  # one linear layer on Eq. 11, split in two
-                tokens = self.fusion(tokens) + per_pair(prepared, pairs.image)
+                tokens = self.fusion(tokens) + per_pair(image_tokens, pairs.image)
             refined = tokens.transpose(1, 2).unflatten(2, features.grid)
         return AlignedFeatures(volume.mean(1, keepdim=True), cost, refined)
 
-    def prepare(self, features: CLIPFeatures, mean: Tensor, pairs: Pairs
-                ) -> Tensor | None:
-        """Patches after Eq. 7-10 at width D_c: all that categories share.
+    def prepare(self, features: CLIPFeatures, mean: Tensor, pairs: Pairs) -> Prepared:
+        """All that the categories of an image share.
 
         Args:
             features: CLIP's view of B images.
@@ -269,11 +283,14 @@ class TextGuidedAlignment(CategoryNeck):
             pairs: All M pairs of these images.
 
         Returns:
-            Tensor: phi(F_patch_ref) of Eq. 11, [B, N, D_c]; None where neither branch
-            is there.
+            tuple: Patches after Eq. 7-10 at width D_c, phi(F_patch_ref) of Eq. 11,
+            [B, N, D_c], None where neither branch is there; and ``rival_logits``
+            [B, h, w], None without competition.
         """
+        rivals = rival_logits(features, mean, pairs, self.competition
+                              ) if self.competition else None
         if self.image_projection is None:
-            return None
+            return None, rivals
         root = features.cls.shape[-1]**0.5  # unit vectors to entries of order 1
         patch = F.normalize(features.patch, dim=-1) * root
         if self.cross_layers is not None and self.guidance is not None:
@@ -281,4 +298,4 @@ class TextGuidedAlignment(CategoryNeck):
             guidance = self.guidance(cls, mean.to(cls.dtype) * root, pairs.image)
             for layer in self.cross_layers:  # Eq. 8-10, N_c times
                 patch = layer(patch, guidance, pairs)
-        return self.image_projection(patch)  # Eq. 11, phi
+        return self.image_projection(patch), rivals  # Eq. 11, phi
