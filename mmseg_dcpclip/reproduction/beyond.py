@@ -18,8 +18,6 @@ CHOICES = dict(
     ce_3=('its weight 3', FULL),
     ce_alone=('cross-entropy alone', FULL),
     ce_competition=('+ cross-entropy, competition', 'ce'),
-    ce_alone_competition=('cross-entropy alone, competition', 'ce_alone'),
-    ce_3_layers=('+ cross-entropy, 3 decoder layers', 'ce'),
     cost_aggregation=('cost aggregation over every word', FULL))
 
 

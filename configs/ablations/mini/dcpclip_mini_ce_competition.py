@@ -1,4 +1,3 @@
-# Table 8: the cross-entropy, and a word's share of a place among the selected ones as an
-# input of Eq. 6's conv.
+# Table 8: the cross-entropy, and a word's share of a place as an input of Eq. 6's conv.
 _base_ = './dcpclip_mini_ce.py'
 model = dict(neck=dict(competition=30.0))
