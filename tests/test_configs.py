@@ -40,7 +40,7 @@ def test_builds_from_another_folder(path, tmp_path, monkeypatch):
         model = MODELS.build(config.model)
     assert (config.model.get('neck') is None) == isinstance(model.neck, CosineNeck)
     assert isinstance(model.neck, CosineNeck) or millions(model.neck) > 0
-    assert model.decode_head.loss_decode.loss_name.startswith('loss')
+    assert all(loss.loss_name.startswith('loss') for loss in model.decode_head.losses)
     validates = config.model.get('tag_validation') is not None
     assert (model.tag_validation is not None) == validates
     hooks = [*config.default_hooks.values(), *config.get('custom_hooks', [])]

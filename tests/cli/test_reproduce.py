@@ -195,7 +195,7 @@ def test_real_world_says_what_is_missing(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize('arguments, message', [
     (['table4', '--jobs', '0'], 'from 1 on'),
     (['table4', '--world', 'real', '--gpus', '3'], 'total batch of 4'),
-    (['table8'], 'table8'),
+    (['table9'], 'table9'),
     (['table4', '--cfg-options', 'x'], 'expected KEY=VALUE, got x'),
 ])
 def test_bad_arguments(capsys, arguments, message):
