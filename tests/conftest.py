@@ -36,6 +36,12 @@ def text_cache(tmp_path_factory):
     patch.undo()
 
 
+@pytest.fixture(scope='session', autouse=True)
+def mmseg_scope_of_fixtures():
+    """For models that a fixture of a module builds before the first test."""
+    init_default_scope('mmseg')
+
+
 @pytest.fixture(autouse=True)
 def mmseg_scope():
     """Build by names as a Runner would."""
