@@ -1,6 +1,6 @@
 """What the parts hand to each other: features, words, pairs and their maps."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -47,18 +47,18 @@ class CLIPFeatures:
 
     def __getitem__(self, images: slice) -> 'CLIPFeatures':
         """The features of some images."""
-        return CLIPFeatures(
-            self.cls[images], self.patch[images], self.grid,
-            tuple(x[images] for x in self.shallow),
-            *(None if x is None else x[images]
-              for x in (self.attention, self.mean_attention)))
+        return self._each(lambda x: x[images])
 
     def clone(self) -> 'CLIPFeatures':
         """The same in memory of its own."""
+        return self._each(Tensor.clone)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> 'CLIPFeatures':
+        """The same with every tensor changed."""
         return CLIPFeatures(
-            self.cls.clone(), self.patch.clone(), self.grid,
-            tuple(x.clone() for x in self.shallow),
-            *(None if x is None else x.clone()
+            change(self.cls), change(self.patch), self.grid,
+            tuple(map(change, self.shallow)),
+            *(None if x is None else change(x)
               for x in (self.attention, self.mean_attention)))
 
     @property

@@ -19,6 +19,11 @@ from .cost_volume import cost_volume
 Prepared = tuple[Tensor | None, Tensor | None]
 
 
+def _mean_of(text: Tensor) -> Tensor:
+    """Unit embeddings averaged over the templates, [M, D]."""
+    return F.normalize(text.mean(1), dim=-1)
+
+
 class TextualGuidance(BaseModule):
     """T_g of Eq. 7: embeddings adjusted to the image.
 
@@ -256,14 +261,14 @@ class TextGuidedAlignment(CategoryNeck):
                 f'the neck expects {self.num_templates} templates per category and got '
                 f'{text.shape[1]}: set neck.num_templates to the number of '
                 'text_encoder.templates')
-        mean = F.normalize(text.mean(1), dim=-1)
-        image_tokens, rivals = (self.prepare(features, mean, pairs)
-                                if prepared is None else prepared)
+        if prepared is None:
+            prepared = self.prepare(features, _mean_of(text), pairs)
+        image_tokens, rivals = prepared
         volume = cost_volume(features, text, pairs)
         cost = self.cost_conv(self.cost_scale * volume)  # Eq. 6, F_cv
         if self.share_conv is not None and rivals is not None:
             cost = cost + self.share_conv(
-                log_shares(features, mean, pairs, self.competition, rivals))
+                log_shares(features, _mean_of(text), pairs, self.competition, rivals))
         refined = cost
         if image_tokens is not None:
             tokens = cost.flatten(2).transpose(1, 2)

@@ -16,7 +16,7 @@ from .compiling import compiled
 from .decoding import decode_part
 from .encoding import encode_in_parts
 from .settings import check_keys, check_limit
-from .views import ABSENT
+from .views import ABSENT, of_any_view
 
 MAX_SELECTED = 32
 
@@ -94,8 +94,8 @@ def decode_static(selection: nn.Module, neck: CategoryNeck, head: CategoryHead,
         scores, _ = image_logits(F.normalize(features.cls.float(), dim=-1), text.mean,
                                  logit_scale, None)
         if views != 1:
-            selected = _best_view(selected, views)
-            scores = _best_view(scores, views)
+            selected = of_any_view(selected, views)
+            scores = of_any_view(scores, views)
         ids, valid = top_selected(selected, scores, max_selected)
         here = valid & own.gather(1, ids) if own_words else valid
     pairs = Pairs.filled_up(ids, here)
@@ -106,13 +106,6 @@ def decode_static(selection: nn.Module, neck: CategoryNeck, head: CategoryHead,
     logits = logits.view(*ids.shape, *logits.shape[1:])
     return (logits.masked_fill(~here[..., None, None], ABSENT),
             ids.masked_fill(~valid, -1))
-
-
-def _best_view(x: Tensor, views: int | None) -> Tensor:
-    """For each view the largest value of any view of its picture, [B, C]."""
-    if views is None:
-        return x.amax(0, keepdim=True).expand_as(x)
-    return x.unflatten(0, (-1, views)).amax(1).repeat_interleave(views, 0)
 
 
 def run_static(backbone: ImageEncoder, selection: nn.Module, neck: CategoryNeck,

@@ -153,6 +153,21 @@ def shift_of(form: Form, size: Sequence[int], grid_of: GridOf | None
     return down, right
 
 
+def of_any_view(x: Tensor, views: int | None) -> Tensor:
+    """For each view the largest value that any view of its image has.
+
+    Args:
+        x: By view, [B * V, C], the V views of the first image first; bool as well.
+        views: V; None: all are views of one image, also where their number is open.
+
+    Returns:
+        Tensor: [B * V, C].
+    """
+    if views is None:
+        return x.amax(0, keepdim=True).expand_as(x)
+    return x.unflatten(0, (-1, views)).amax(1).repeat_interleave(views, 0)
+
+
 def shared_pairs(selected: Tensor, views: int) -> Pairs:
     """One selection per image: each of its views gets what any of them selected.
 
@@ -167,8 +182,7 @@ def shared_pairs(selected: Tensor, views: int) -> Pairs:
         RuntimeError: Nothing was selected for an image.
     """
     if views > 1:
-        shared = selected.unflatten(0, (-1, views)).any(1)
-        selected = shared.repeat_interleave(views, 0)
+        selected = of_any_view(selected, views)
     pairs = Pairs.from_mask(selected)
     if not all(pairs.counts):
         raise RuntimeError('no category was selected: the selection must keep at least '
