@@ -220,7 +220,6 @@ class Selecting(nn.Module):
 def test_selections_of_any_number_of_words(options):
     """Patches that are sure of their word: 100 times the cosine is more than exp takes.
     """
-    torch.manual_seed(0)
     model = Selecting(DynamicCategorySelection(**options)).eval()
 
     def inputs_of(words):

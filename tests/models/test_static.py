@@ -7,7 +7,11 @@ from toys import can_build, can_compile, toy_model, toy_model_config, toy_sample
 
 from mmseg_dcpclip.models.decode_heads.spatial_enhanced_decoder import pooling_matrix
 from mmseg_dcpclip.models.segmentors.static import ABSENT, StaticDCPCLIP
-from mmseg_dcpclip.models.selection.scores import top_selected
+from mmseg_dcpclip.models.selection.scores import (
+    image_order,
+    mark_top,
+    top_selected,
+)
 from mmseg_dcpclip.models.structures import TextEmbeddings
 
 COSINE = dict(neck=None, decode_head=dict(type='CosineHead', activation='softmax'))
@@ -124,6 +128,29 @@ def test_top_selected():
     ids, valid = top_selected(selected, scores, 6)
     assert ids[0, valid[0]].tolist() == [0, 2, 3] and ids[1, valid[1]].tolist() == [1]
     assert ids.shape == (2, 6)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.int64])
+def test_of_equal_scores_the_lowest_ids_are_kept(dtype):
+    scores = torch.randint(0, 4, (20, 50)).to(dtype)
+    order = scores.sort(dim=1, descending=True, stable=True).indices
+    for most in (1, 7, 50, 60):
+        wanted = torch.zeros_like(scores, dtype=torch.bool).scatter(
+            1, order[:, :most], torch.ones_like(scores, dtype=torch.bool))
+        assert torch.equal(mark_top(scores, most), wanted)
+        selected = torch.rand(20, 50) < 0.5
+        ids, valid = top_selected(selected, scores.float(), most)
+        for row, there, own, by in zip(ids, valid, selected, order):
+            assert row[there].tolist() == sorted(by[own[by]][:most].tolist())
+
+
+def test_of_equal_words_the_lowest_ids_are_kept():
+    """Also where a product of one of them rounds in another way."""
+    words = torch.nn.functional.normalize(torch.randn(37, 16), dim=-1).repeat(3, 1)
+    text = TextEmbeddings(words[:, None], words)
+    order = image_order(torch.randn(5, 16), text, 100.0)
+    assert torch.equal(order[:, :37], order[:, 37:74])
+    assert torch.equal(order[:, :37], order[:, 74:])
 
 
 @pytest.mark.parametrize('size, out', [(5, 8), (8, 8), (24, 8), (7, 3), (1, 4)])

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..protocol import CategoryHead, CategoryNeck, ImageEncoder, wanted_attention
-from ..selection.scores import image_logits, top_selected
+from ..selection.scores import image_order, top_selected
 from ..structures import CLIPFeatures, Pairs, TextEmbeddings
 from .compiling import compiled
 from .decoding import decode_part
@@ -91,8 +90,7 @@ def decode_static(selection: nn.Module, neck: CategoryNeck, head: CategoryHead,
     """
     with torch.no_grad():
         own = selected = selection(features, text, logit_scale)
-        scores, _ = image_logits(F.normalize(features.cls.float(), dim=-1), text.mean,
-                                 logit_scale, None)
+        scores = image_order(features.cls, text, logit_scale)
         if views != 1:
             selected = of_any_view(selected, views)
             scores = of_any_view(scores, views)

@@ -3,18 +3,17 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from mmengine.logging import print_log
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..clip.layers import without_autocast
 from ..structures import CLIPFeatures, TextEmbeddings
-from ..tracing import fixed, recording
+from ..tracing import recording
 from .paper import check_selection, select_categories
 from .pruning import prunable
 from .purify import check_purify, select_pure
-from .scores import MAX_SCORES, image_logits, mark_top
+from .scores import MAX_SCORES, image_order, mark_top
 from .votes import select_by_votes
 
 FORMS = ('paper', 'union', 'purify', 'votes')
@@ -104,12 +103,8 @@ class DynamicCategorySelection(nn.Module):
                 return selected
             print_log(f'selection cut from {count} to {most} categories '
                       '(max_categories)', 'current')
-        words, dims = text.mean.shape
-        # not the scores: small ones underflow to the same 0
-        logits, _ = image_logits(
-            F.normalize(features.cls.float(), dim=-1), text.mean, logit_scale,
-            max(1, self.max_scores // dims) if fixed(words) else None)
-        return selected & mark_top(logits.masked_fill(~selected, -torch.inf), most)
+        order = image_order(features.cls, text, logit_scale, self.max_scores)
+        return selected & mark_top(order.masked_fill(~selected, -torch.inf), most)
 
     @torch.no_grad()
     def candidates(self, features: CLIPFeatures, text: TextEmbeddings,

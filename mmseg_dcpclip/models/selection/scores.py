@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..structures import TextEmbeddings
 from ..tracing import fixed
 
 MAX_SCORES = 2**21  # scores of patches and categories held at once
@@ -59,6 +60,29 @@ def image_logits(cls: Tensor, text: Tensor, logit_scale: float | Tensor,
             else known[start:start + part.shape[0]])
         logits.append(cls @ part.T / lengths[-1])
     return logit_scale * torch.cat(logits, 1), torch.cat(lengths)
+
+
+def image_order(cls: Tensor, text: TextEmbeddings, logit_scale: float | Tensor,
+                max_scores: int = MAX_SCORES) -> Tensor:
+    """Image scores by which categories are kept where there are too many.
+
+    Logits, as small scores underflow to the same 0. Equal words have the very same one:
+    a product rounds otherwise from place to place.
+
+    Args:
+        cls: F_cls, [B, D]; need not have unit length.
+        text: Embeddings of C categories.
+        logit_scale: tau.
+        max_scores: Elements of embeddings in float32 at once.
+
+    Returns:
+        Tensor: [B, C].
+    """
+    words, dims = text.mean.shape
+    logits, _ = image_logits(
+        F.normalize(cls.float(), dim=-1), text.mean, logit_scale,
+        max(1, max_scores // dims) if fixed(words) else None)
+    return logits.index_select(1, text.first_equal())
 
 
 def best_of_patches(patch: Tensor, text: Tensor, weights: Sequence[Tensor],
@@ -158,7 +182,7 @@ def mark(mask: Tensor, places: Tensor) -> Tensor:
 
 
 def mark_top(scores: Tensor, most: int) -> Tensor:
-    """Where the highest scores of each row are.
+    """Where the highest scores of each row are; of equal ones the first.
 
     Args:
         scores: [B, C].
@@ -169,12 +193,17 @@ def mark_top(scores: Tensor, most: int) -> Tensor:
     """
     least = -torch.inf if scores.is_floating_point() else torch.iinfo(scores.dtype).min
     scores = F.pad(scores, (0, most), value=least)
-    kept = scores.topk(most, 1).indices
-    return mark(torch.zeros_like(scores, dtype=torch.bool), kept)[:, :-most]
+    # topk takes any of equal ones, another one on another device
+    last = scores.topk(most, 1).values[:, -1:]
+    above, equal = scores > last, scores == last
+    room = most - above.sum(1, keepdim=True)
+    return (above | equal & (equal.cumsum(1) <= room))[:, :-most]
 
 
 def top_selected(selected: Tensor, scores: Tensor, most: int) -> tuple[Tensor, Tensor]:
     """The selected categories with the highest scores, a fixed number of each image.
+
+    Of equal scores the lowest ids count.
 
     Args:
         selected: bool [B, C].
@@ -186,9 +215,8 @@ def top_selected(selected: Tensor, scores: Tensor, most: int) -> tuple[Tensor, T
         behind them 0 fills up.
     """
     count = selected.shape[1]
-    scores = F.pad(scores.masked_fill(~selected, -torch.inf), (0, most),
-                   value=-torch.inf)
-    best, ids = scores.topk(most, 1)
-    ids = ids.masked_fill(best == -torch.inf, count).sort(1).values
+    kept = selected & mark_top(scores.masked_fill(~selected, -torch.inf), most)
+    ids = torch.arange(count, device=kept.device).where(kept, count)
+    ids = F.pad(ids, (0, most), value=count).topk(most, 1, largest=False).values
     valid = ids < count
     return ids.masked_fill(~valid, 0), valid
