@@ -1,6 +1,6 @@
 # Cost aggregation over every word on the small drawn world, to compare with. Encoder,
-# data and schedule are dcpclip_mini's; it has about as many parameters.
-_base_ = '../dcpclip_mini.py'
+# data and schedule are dcpclip_mini_paper's; it has about as many parameters.
+_base_ = '../dcpclip_mini_paper.py'
 model = dict(
     tag_validation=None,
     selection=dict(_delete_=True, type='EveryCategory', num_trained=40),

@@ -1,6 +1,6 @@
 # Cost aggregation over every word on OpenAI's CLIP ViT-B/16, to compare with. It trains
 # on all 171 categories of COCO-Stuff in every step and has about as many parameters.
-_base_ = '../dcpclip_vitb16_coco.py'
+_base_ = '../dcpclip_vitb16_coco_paper.py'
 model = dict(
     tag_validation=None,
     selection=dict(_delete_=True, type='EveryCategory'),

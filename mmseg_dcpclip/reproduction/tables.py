@@ -30,14 +30,14 @@ class World:
 
 
 WORLDS = dict(
-    mini=World('mini', 'dcpclip_mini',
+    mini=World('mini', 'dcpclip_mini_paper',
                ('mini-847', 'mini-459', 'mini-150', 'mini-59', 'mini-20'), '0.05'),
     # The configs of the small world on other pictures.
-    scenes=World('mini', 'dcpclip_mini',
+    scenes=World('mini', 'dcpclip_mini_paper',
                  ('scene-847', 'scene-459', 'scene-150', 'scene-59', 'scene-20'),
                  '0.05', tuple(f'{split}_dataloader.dataset.scenes=True'
                                for split in ('train', 'val', 'test'))),
-    real=World('vitb16', 'dcpclip_vitb16_coco',
+    real=World('vitb16', 'dcpclip_vitb16_coco_paper',
                ('ade20k_847', 'pascal_context_459', 'ade20k_150', 'pascal_context_59',
                 'pascal_voc_20'), '0.5'))
 

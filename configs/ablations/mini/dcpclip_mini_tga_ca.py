@@ -1,3 +1,3 @@
 # Table IV, CA only.
-_base_ = '../../dcpclip_mini.py'
+_base_ = '../../dcpclip_mini_paper.py'
 model = dict(neck=dict(self_attention=False))

@@ -1,3 +1,3 @@
 # Table IV, SA only.
-_base_ = '../../dcpclip_mini.py'
+_base_ = '../../dcpclip_mini_paper.py'
 model = dict(neck=dict(cross_attention=False))

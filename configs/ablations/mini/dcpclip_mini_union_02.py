@@ -1,3 +1,3 @@
 # Beside Table VII, theta 0.2: selection without the dead zone.
-_base_ = '../../dcpclip_mini.py'
+_base_ = '../../dcpclip_mini_paper.py'
 model = dict(selection=dict(theta=0.2, form='union'))

@@ -1,7 +1,3 @@
-# Table 8: a softmax cross-entropy over the selected words beside the binary one.
+# Table 8: a softmax cross-entropy over the selected words beside the binary one, as in
+# dcpclip_vitb16_coco.
 _base_ = '../../dcpclip_vitb16_coco.py'
-model = dict(
-    decode_head=dict(loss_decode=[
-        dict(type='SelectedBCELoss'),
-        dict(type='SelectedCrossEntropyLoss', loss_weight=1.0)
-    ]))

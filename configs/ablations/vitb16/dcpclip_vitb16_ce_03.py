@@ -1,5 +1,5 @@
 # Table 8: the cross-entropy with weight 0.3.
-_base_ = '../../dcpclip_vitb16_coco.py'
+_base_ = '../../dcpclip_vitb16_coco_paper.py'
 model = dict(
     decode_head=dict(loss_decode=[
         dict(type='SelectedBCELoss'),

@@ -1,3 +1,3 @@
 # Table VI (a), none: no window attention in the decoder.
-_base_ = '../../dcpclip_vitb16_coco.py'
+_base_ = '../../dcpclip_vitb16_coco_paper.py'
 model = dict(decode_head=dict(spatial_enhance=False))

@@ -1,3 +1,3 @@
 # Table V, (II): textual guidance without F_cls . E_SC.
-_base_ = '../../dcpclip_vitb16_coco.py'
+_base_ = '../../dcpclip_vitb16_coco_paper.py'
 model = dict(neck=dict(guidance_cls=None))

@@ -1,3 +1,3 @@
 # Table IV, SA only.
-_base_ = '../../dcpclip_vitb16_coco.py'
+_base_ = '../../dcpclip_vitb16_coco_paper.py'
 model = dict(neck=dict(cross_attention=False))

@@ -1,0 +1,3 @@
+# DCP-CLIP ViT-L/14@336 with the paper's loss alone.
+_base_ = './dcpclip_vitl14_coco.py'
+model = dict(decode_head=dict(loss_decode=dict(_delete_=True, type='SelectedBCELoss')))
