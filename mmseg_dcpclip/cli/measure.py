@@ -3,9 +3,10 @@
     dcpclip measure selection configs/dcpclip_mini_frozen.py none
     dcpclip measure tags CONFIG CHECKPOINT --top-k 1 3 5
     dcpclip measure errors CONFIG CHECKPOINT --pictures 200
+    dcpclip measure background CONFIG CHECKPOINT --thresholds 0.2 0.5
     dcpclip measure changes CONFIG CHECKPOINT --change model.selection.form=purify
 
-The model, or CLIP alone, runs once per picture.
+The model, or CLIP alone, runs once per picture; for the background once per word.
 """
 
 import argparse
@@ -48,6 +49,12 @@ For every k: how many of the regions that were given to an unseen category are r
 how many of these were right before and are right after, and mIoU by the GT-present
 rule. A region is right if most of its labelled pixels are of its category."""
 
+BACKGROUND = """Measure thresholds of the background, one word at a time.
+
+Every picture is asked for each of its words alone, and for three that it does not show.
+For every threshold: the IoU of words that are there, and how much of a picture words
+take that are not, both in percent. A good threshold keeps the first and takes nothing
+of the second."""
 CHANGES = """Measure what changes of the config do to mIoU.
 
 A row for the config as it is, and one for every --change. mIoU by the GT-present rule,
@@ -67,7 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                           'k', TAGS, _tags)
     changes = add_subcommand(commands, parser, 'changes', 'what changes of the config '
                              'do to mIoU', CHANGES, _changes)
-    for command in (selection, errors, tags, changes):
+    background = add_subcommand(commands, parser, 'background', 'what thresholds of '
+                                'the background do', BACKGROUND, _background)
+    for command in (selection, errors, tags, changes, background):
         add_config(command)
         add_checkpoint(command)
         add_test_sets(command)
@@ -81,6 +90,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                            help='thresholds of the image score')
     tags.add_argument('--top-k', type=positive, nargs='+',
                       default=[1, 2, 3, 5, 10, 20], help='values of k')
+    background.add_argument('--thresholds', type=_probability, nargs='+',
+                            default=[0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
+                            help='least probability of a pixel that is of the word')
     changes.add_argument('--change', nargs='+', action=_Changes, default={},
                          metavar='KEY=VALUE', help='a row with these changes of the '
                          'config; may be given again')
@@ -158,6 +170,18 @@ def _tags(args: argparse.Namespace) -> int:
 
     return _joined(args, lambda model, loader, seen: tag_rows(
         model, loader, args.top_k, args.pictures), show)
+
+
+def _background(args: argparse.Namespace) -> int:
+    from ..evaluation.diagnostics import single_word_rows
+
+    def show(measured: Measured, rows: list[dict]) -> None:
+        print_table(('threshold', 'IoU, there', 'covered, not there'), [
+            (f'{row["threshold"]:g}', f'{row["IoU"]:.2f}', f'{row["covered"]:.2f}')
+            for row in rows], measured.title(rows))
+
+    return _joined(args, lambda model, loader, seen: single_word_rows(
+        model, loader, args.thresholds, args.pictures), show)
 
 
 def _joined(args: argparse.Namespace, measure: Callable[..., list[dict]],

@@ -33,7 +33,7 @@ def _table_1(world: str) -> Table:
     rows.append(Row('DCP-CLIP, ViT-B/16', _WHOLE, FULL if real else None))
     rows += [Row(*pair) for pair in large]
     rows.append(Row('DCP-CLIP, ViT-L/14', whole,
-                    'dcpclip_vitl14_coco' if real else None))
+                    'dcpclip_vitl14_coco_paper' if real else None))
     if not real:
         rows += [Row('frozen mini CLIP, arg max of the cosine', (),
                      'dcpclip_mini_frozen'), Row('DCP-CLIP, mini CLIP', (), FULL)]
@@ -48,7 +48,7 @@ def _table_2(world: str) -> Table:
             ('gflops', 'GFLOPs'), ('mIoU', 'mIoU')))
     ours = (Row('DCP-CLIP, mini CLIP, ours', (), FULL), ) if world != 'real' else (
         Row('DCP-CLIP, ViT-B/16, ours', (), FULL),
-        Row('DCP-CLIP, ViT-L/14@336, ours', (), 'dcpclip_vitl14_coco'))
+        Row('DCP-CLIP, ViT-L/14@336, ours', (), 'dcpclip_vitl14_coco_paper'))
     return Table(2, 'efficiency', columns, (
         Row('ZSSeg', (102.8, 530.8, 958.5, 2.73, 22302.1, 20.5)),
         Row('ZegFormer', (103.3, 531.2, 1148.3, 2.70, 19425.6, 16.9)),

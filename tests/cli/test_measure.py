@@ -147,6 +147,30 @@ def test_changes_equal_the_metric(tmp_path, frozen, capsys):
     assert '(' in capsys.readouterr().out
 
 
+def test_background_equals_words_asked_one_by_one(tmp_path, capsys):
+    out = tmp_path / 'rows.json'
+    trained = ('dcpclip_mini', 'mmseg_dcpclip://dcpclip_mini')
+    assert main(['measure', 'background', *trained, '--pictures', '2', '--thresholds',
+                 '0', '0.2', '1', '--json', str(out)]) == 0
+    every, rows, nothing = json.loads(out.read_text())
+    predictor = Predictor(*trained)
+    dataset = Runner.build_dataloader(predictor.config.test_dataloader).dataset
+    ious = []
+    for picture in (dataset[0], dataset[1]):
+        label = picture['data_samples'].gt_sem_seg.data[0].numpy()
+        image = picture['inputs'].numpy().transpose(1, 2, 0)[..., ::-1]  # read as BGR
+        for category in set(label.flat) - {65535}:
+            word = [dataset.metainfo['classes'][category]]
+            found = predictor.predict(image.copy(), word, background=0.2)
+            found = (found.pred_sem_seg.data[0].numpy() == 0) & (label != 65535)
+            true = label == category
+            ious.append((found & true).sum() / (found | true).sum())
+    assert rows['IoU'] == pytest.approx(100 * sum(ious) / len(ious), abs=0.1)
+    assert every['covered'] == 100 and 0 == nothing['covered'] <= rows['covered'] < 50
+    assert nothing['IoU'] == 0 and rows['IoU'] > every['IoU'] and rows['pictures'] == 2
+    assert 'covered, not there' in ' '.join(capsys.readouterr().out.split())
+
+
 def test_benchmarks_and_sets_of_pictures(tmp_path):
     where = ('--benchmarks', 'mini-20', 'mini-59', '--first-seeds', 7)
     sets = [measure('changes', tmp_path, *where, *more)[0] for more in ((), (9, ))]

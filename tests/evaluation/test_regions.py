@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from toys import WORDS, toy_model, toy_samples
+from toys import WORDS, ToyLoader, toy_model, toy_samples
 
 from mmseg_dcpclip.evaluation.diagnostics import (
     labelled_pictures,
@@ -12,15 +12,6 @@ from mmseg_dcpclip.evaluation.diagnostics import (
     seen_by,
     tag_rows,
 )
-
-
-class ToyLoader(list):
-    """Batches and the dataset that they come from."""
-
-    def __init__(self, *batches, ignore_index=255):
-        super().__init__(batches)
-        self.dataset = self
-        self.ignore_index = ignore_index
 
 
 def test_region_rights_by_hand():

@@ -23,8 +23,8 @@ model = dict(
         guidance_prompt=True),
     decode_head=dict(
         type='SpatialEnhancedDecoder',
-        # The paper's binary cross-entropy judges each word by itself; the other one, who
-        # wins. Without the second (`*_paper.py`) the model is the paper's.
+        # The binary cross-entropy judges each word by itself, the other one which of
+        # them wins. The paper has only the first, see `*_paper.py`.
         loss_decode=[
             dict(type='SelectedBCELoss'),
             dict(type='SelectedCrossEntropyLoss', loss_weight=1.0)

@@ -12,7 +12,7 @@ from ..scores import count_pixels, summarize
 from .pictures import SCORES, ignore_index_of, labelled_pictures
 
 SUMS = ('pictures', 'regions', 'renamed', 'right_before', 'right_after')
-MEANS = ('recall', 'selected', *SCORES)
+MEANS = ('recall', 'selected', 'IoU', 'covered', *SCORES)
 
 
 @torch.no_grad()
