@@ -15,7 +15,7 @@ from mmseg_dcpclip.reproduction import tables
 FOLDER = Path(__file__).resolve().parents[1] / 'configs'
 CONFIGS = sorted(path for path in FOLDER.rglob('*.py') if '_base_' not in path.parts)
 NAMES = [str(path.relative_to(FOLDER)) for path in CONFIGS]
-MINI_CONFIG = FOLDER / 'dcpclip_mini.py'
+MINI_CONFIG = FOLDER / 'dcpclip_mini_paper.py'
 
 
 def shrink(model):
