@@ -25,7 +25,8 @@ def shrink(model):
     model.text_encoder.update(templates='miniworld', **MINI)
     for name in ('neck', 'decode_head'):
         if model.get(name) and model[name].type == sizes[name].type:
-            model[name].update(sizes[name])
+            model[name].update({key: value for key, value in sizes[name].items()
+                                if key != 'loss_decode'})
     model.vocabulary = WORDS
     if model.test_cfg.mode == 'slide':
         model.test_cfg.update(crop_size=(16, 16), stride=(16, 16))
@@ -149,12 +150,26 @@ def test_cosine_rows_and_selection_rows():
         assert model == whole, path  # sizes and all others are untouched
 
 
+def test_the_paper_s_form_differs_in_the_loss_alone():
+    paths = sorted(FOLDER.glob('*_paper.py'))
+    assert len(paths) == 3
+    for path in paths:
+        paper, default = (
+            Config.fromfile(path.with_stem(stem)).to_dict()
+            for stem in (path.stem, path.stem.removesuffix('_paper')))
+        one = paper['model']['decode_head'].pop('loss_decode')
+        two = default['model']['decode_head'].pop('loss_decode')
+        assert one == dict(type='SelectedBCELoss') == two[0]
+        assert [loss['type'] for loss in two[1:]] == ['SelectedCrossEntropyLoss']
+        assert paper == default
+
+
 def test_read_outs():
     """Of the real models CAT-Seg's, of the mini model the plain one; a row each."""
     for name in ('vitb16_coco', 'vitl14_coco', 'vitb16_own'):
         model = Config.fromfile(FOLDER / f'dcpclip_{name}.py').model
         assert model.backbone.read_out == 'catseg'
-    for world, path in (('vitb16', FOLDER / 'dcpclip_vitb16_coco.py'),
+    for world, path in (('vitb16', FOLDER / 'dcpclip_vitb16_coco_paper.py'),
                         ('mini', MINI_CONFIG)):
         whole = Config.fromfile(path).model
         other = 'plain' if world == 'vitb16' else 'catseg'

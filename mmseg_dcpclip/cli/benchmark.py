@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..evaluation.cost import Conditions
 
 DEFAULT_CONFIG = 'dcpclip_vitb16_coco'
-EFFICIENCY_CONFIGS = (DEFAULT_CONFIG, 'dcpclip_vitl14_coco')
+EFFICIENCY_CONFIGS = ('dcpclip_vitb16_coco_paper', 'dcpclip_vitl14_coco_paper')
 WIDTH = 120  # of a pipe, which has none of its own
 
 

@@ -14,7 +14,7 @@ JOB = Run('full', 3, Path('out/seed3'), ['a=1'], 'digest', 600)
 def test_one_process():
     command = commands.train_command(Settings([4]), JOB)
     assert command[:5] == [sys.executable, '-m', 'mmseg_dcpclip.cli', 'train',
-                           str(config_path('dcpclip_mini'))]
+                           str(config_path('dcpclip_mini_paper'))]
     assert command[-1] == 'a=1' and 'randomness.seed=3' in command
     assert 'default_hooks.checkpoint.interval=30' in command
     command = commands.test_command(Settings([4]), JOB, 'tga_ca')
@@ -43,6 +43,6 @@ def test_several_gpus(monkeypatch):
 def test_efficiency_measures_the_small_model_on_a_small_picture():
     command = commands.efficiency_command(Settings([2]))
     assert command[:4] == [sys.executable, '-m', 'mmseg_dcpclip.cli', 'benchmark']
-    assert command[-4:] == ['--config', str(config_path('dcpclip_mini')), '--size',
-                            '96']
+    assert command[-4:] == ['--config', str(config_path('dcpclip_mini_paper')),
+                            '--size', '96']
     assert '--config' not in commands.efficiency_command(Settings([2], 'real'))

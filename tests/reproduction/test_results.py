@@ -48,7 +48,7 @@ def test_efficiency_takes_training_time_and_miou_from_the_runs(tmp_path):
     plan = Plan(Settings([2, 4], seeds=[0], work_dir=tmp_path))
     finish(plan, 'full', 30.0)
     (plan.settings.out / 'efficiency.json').write_text(json.dumps(dict(efficiency=[dict(
-        model='dcpclip_mini', learnable_paper_m=1.0, total_m=2.0, gflops=3.0,
+        model='dcpclip_mini_paper', learnable_paper_m=1.0, total_m=2.0, gflops=3.0,
         seconds=dict(median=0.5))])))
     assert efficiency_figures(plan, gather_records(plan)) == dict(full=dict(
         learnable=1.0, total=2.0, gflops=3.0, seconds=0.5, train_minutes=2.0,
