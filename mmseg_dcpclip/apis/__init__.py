@@ -14,13 +14,12 @@ if TYPE_CHECKING:
     from .overlay import category_name, category_shares, draw_overlay
     from .predictor import Predictor
     from .sources import PictureFile, find_pictures
-    from .test_set import open_test_set
     from .writing import write_prediction
 
 __all__ = [
     'OVSegInferencer', 'OnnxPredictor', 'PictureFile', 'Predictor', 'category_name',
     'category_shares', 'draw_overlay', 'export_model', 'find_pictures', 'load_image',
-    'open_test_set', 'write_prediction'
+    'write_prediction'
 ]
 
 _MODULES = {
@@ -31,7 +30,6 @@ _MODULES = {
     '.overlay': ('category_name', 'category_shares', 'draw_overlay'),
     '.predictor': ('Predictor', ),
     '.sources': ('PictureFile', 'find_pictures'),
-    '.test_set': ('open_test_set', ),
     '.writing': ('write_prediction', ),
 }
 

@@ -23,7 +23,7 @@ import shlex
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..shipped import config_path, find_config
 from ..version import __version__
@@ -165,11 +165,16 @@ def _conditions(args: argparse.Namespace) -> 'Conditions':
                       compiled=args.compile, repeats=args.repeats, warmup=args.warmup)
 
 
+def _config_of(args: argparse.Namespace) -> tuple[str, Any]:
+    """The name of the config's file, and the config."""
+    path = args.config or config_path(DEFAULT_CONFIG)
+    return path.name, load_config(path, args.cfg_options)
+
+
 def _rows(args: argparse.Namespace) -> dict:
     """Measure the rows."""
     from ..evaluation import cost
-    path = args.config or config_path(DEFAULT_CONFIG)
-    config = load_config(path, args.cfg_options)
+    name, config = _config_of(args)
     bench = cost.Bench(cost.random_model(config, args.device), _conditions(args))
     cases = cost.clip_cases(bench, args.phases)
     if 'dcpclip' in args.models:
@@ -179,7 +184,7 @@ def _rows(args: argparse.Namespace) -> dict:
     if 'san' in args.models:
         cases += cost.san_cases(bench, args.classes, args.phases, args.san_max_classes)
     rows, reference = cost.measure_cases(bench, cases)
-    return dict(config=path.name, open_clip_seconds=reference, rows=rows)
+    return dict(config=name, open_clip_seconds=reference, rows=rows)
 
 
 def _efficiency(args: argparse.Namespace) -> dict:
@@ -197,11 +202,11 @@ def _pipeline(args: argparse.Namespace) -> dict:
     """Measure pictures from disk to disk."""
     from ..apis.bulk import BulkOptions
     from ..apis.bulk.measuring import PipelineConditions, measure_pipeline
-    path = args.config or config_path(DEFAULT_CONFIG)
     options = BulkOptions(workers=args.workers, batch_size=args.batch_size)
     options.check()
-    return dict(config=path.name, pipeline=measure_pipeline(
-        load_config(path, args.cfg_options), PipelineConditions(
+    name, config = _config_of(args)
+    return dict(config=name, pipeline=measure_pipeline(
+        config, PipelineConditions(
             pictures=args.pictures, count=args.count,
             picture_size=tuple(args.picture_size), classes=min(args.classes),
             selected=_number_of(args), options=options,
@@ -211,18 +216,16 @@ def _pipeline(args: argparse.Namespace) -> dict:
 def _read_outs(args: argparse.Namespace) -> dict:
     """Measure the encoder with several read-outs."""
     from ..evaluation import cost
-    path = args.config or config_path(DEFAULT_CONFIG)
-    config = load_config(path, args.cfg_options)
-    return dict(config=path.name, read_outs=cost.read_out_rows(
+    name, config = _config_of(args)
+    return dict(config=name, read_outs=cost.read_out_rows(
         config, args.read_outs, _conditions(args)))
 
 
 def _launches(args: argparse.Namespace) -> dict:
     """Count what predictions launch."""
     from ..evaluation import cost
-    path = args.config or config_path(DEFAULT_CONFIG)
-    config = load_config(path, args.cfg_options)
-    return dict(config=path.name, launches=cost.launch_rows(
+    name, config = _config_of(args)
+    return dict(config=name, launches=cost.launch_rows(
         cost.random_model(config, 'cpu'), min(args.classes), _number_of(args),
         args.size))
 
@@ -230,19 +233,17 @@ def _launches(args: argparse.Namespace) -> dict:
 def _modes(args: argparse.Namespace) -> dict:
     """Measure the modes."""
     from ..evaluation import cost
-    path = args.config or config_path(DEFAULT_CONFIG)
-    return dict(config=path.name, modes=cost.mode_rows(
-        load_config(path, args.cfg_options), min(args.classes), _number_of(args),
-        _conditions(args)))
+    name, config = _config_of(args)
+    return dict(config=name, modes=cost.mode_rows(
+        config, min(args.classes), _number_of(args), _conditions(args)))
 
 
 def _static(args: argparse.Namespace) -> dict:
     """Measure the network of fixed shapes."""
     from ..evaluation import cost
-    path = args.config or config_path(DEFAULT_CONFIG)
-    return dict(config=path.name, static=cost.static_rows(
-        load_config(path, args.cfg_options), min(args.classes), _number_of(args),
-        _conditions(args)))
+    name, config = _config_of(args)
+    return dict(config=name, static=cost.static_rows(
+        config, min(args.classes), _number_of(args), _conditions(args)))
 
 
 def _number_of(args: argparse.Namespace) -> int:
