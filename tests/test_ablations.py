@@ -150,7 +150,7 @@ def test_cosine_rows_and_selection_rows():
         assert model == whole, path  # sizes and all others are untouched
 
 
-def test_the_paper_s_form_differs_in_the_loss_alone():
+def test_the_paper_s_form_differs_in_loss_and_selection_alone():
     paths = sorted(FOLDER.glob('*_paper.py'))
     assert len(paths) == 3
     for path in paths:
@@ -161,6 +161,9 @@ def test_the_paper_s_form_differs_in_the_loss_alone():
         two = default['model']['decode_head'].pop('loss_decode')
         assert one == dict(type='SelectedBCELoss') == two[0]
         assert [loss['type'] for loss in two[1:]] == ['SelectedCrossEntropyLoss']
+        forms = [config['model']['selection'].pop('form', 'paper')
+                 for config in (paper, default)]
+        assert forms == ['paper', 'paper' if 'mini' in path.stem else 'union']
         assert paper == default
 
 

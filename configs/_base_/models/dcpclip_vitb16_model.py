@@ -14,7 +14,8 @@ model = dict(
         type='CLIPVisionBackbone', out_indices=(3, 7), trainable='qv',
         read_out='catseg', **clip),
     text_encoder=dict(type='CLIPTextEncoder', templates='imagenet', **clip),
-    selection=dict(theta=0.5),
+    # The paper's form may lose words whose image score lies below theta.
+    selection=dict(theta=0.5, form='union'),
     neck=dict(
         type='TextGuidedAlignment',
         cost_dims=48,

@@ -214,9 +214,10 @@ def top_selected(selected: Tensor, scores: Tensor, most: int) -> tuple[Tensor, T
         tuple: Ids in ascending order, int64 [B, K], and which are there, bool [B, K];
         behind them 0 fills up.
     """
-    count = selected.shape[1]
     kept = selected & mark_top(scores.masked_fill(~selected, -torch.inf), most)
-    ids = torch.arange(count, device=kept.device).where(kept, count)
-    ids = F.pad(ids, (0, most), value=count).topk(most, 1, largest=False).values
-    valid = ids < count
+    ids = torch.arange(selected.shape[1], device=kept.device)
+    none = torch.iinfo(torch.int32).max  # not the number of words, open in an export
+    ids = F.pad(ids.expand_as(kept).masked_fill(~kept, none), (0, most), value=none)
+    ids = ids.topk(most, 1, largest=False).values
+    valid = ids < none
     return ids.masked_fill(~valid, 0), valid
