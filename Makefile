@@ -1,4 +1,4 @@
-# make demo: set up, train the mini model, test it, segment a picture.
+# make demo: set up, train the mini model on scenes, test it, segment a picture.
 # make test: set up, run the tests.
 # make lint: set up, run linter and type checker.     make docs: build the site.
 # PYTHON=python3.12 picks another Python, MM=openmmlab OpenMMLab's own packages,
@@ -54,7 +54,7 @@ $(INSTALLED): setup.cfg setup.py
 	@touch $(INSTALLED)
 
 demo: $(INSTALLED)
-	@$(PY) -m mmseg_dcpclip.cli demo
+	@$(PY) -m mmseg_dcpclip.cli demo --scenes
 
 test: $(INSTALLED)
 	@OMP_NUM_THREADS=1 $(PY) -m pytest tests --numprocesses logical --maxprocesses 8
