@@ -1,3 +1,7 @@
-# Table 8: a softmax cross-entropy over the selected words beside the binary one, as in
-# dcpclip_vitb16_coco.
-_base_ = '../../dcpclip_vitb16_coco.py'
+# Table 8: a softmax cross-entropy over the selected words beside the binary one.
+_base_ = '../../dcpclip_vitb16_coco_paper.py'
+model = dict(
+    decode_head=dict(loss_decode=[
+        dict(type='SelectedBCELoss'),
+        dict(type='SelectedCrossEntropyLoss', loss_weight=1.0)
+    ]))
