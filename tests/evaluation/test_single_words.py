@@ -13,8 +13,8 @@ def test_rows_by_hand(monkeypatch):
     model = toy_model(vocabulary=['first', 'second', 'third']).eval()
     batch = toy_samples([(8, 10)])
     label = torch.zeros(1, 8, 10, dtype=torch.long)
-    label[:, 2:] = 1  # six rows of ten
-    label[:, 7:] = 255
+    label[:, 2:] = 1
+    label[:, 7:] = 255  # two rows of the first word, five of the second
     batch['data_samples'][0].gt_sem_seg.data = label
     known = dict(first=0.9, second=0.5, third=0.3)
 
