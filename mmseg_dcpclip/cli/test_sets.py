@@ -58,8 +58,10 @@ def measure_sets(args: argparse.Namespace, measure: Callable[..., list[dict]],
         ValueError: An unknown benchmark, or seeds for pictures that are not drawn.
     """
     config = load_config(args.config, {**args.cfg_options, **(change or {})})
+    from mmengine.runner import Runner
+
     from ..apis.predictor import Predictor
-    from ..apis.test_set import open_loader
+    from ..datasets import dataset_vocabulary
     from ..evaluation.benchmarks import Benchmark, collect_benchmarks
     from ..evaluation.diagnostics import seen_by
     found = [Benchmark('', config.test_dataloader, config.test_evaluator)]
@@ -72,7 +74,8 @@ def measure_sets(args: argparse.Namespace, measure: Callable[..., list[dict]],
     for benchmark, own in zip(found, loaders):
         sets = []
         for dataloader in own:
-            loader = open_loader(model, dataloader)
+            loader = Runner.build_dataloader(dataloader)
+            model.set_vocabulary(dataset_vocabulary(loader.dataset))
             evaluator: Any = benchmark.evaluator  # a dict in all configs here
             seen = seen_by(evaluator, model.vocabulary.names)
             sets.append(measure(model, loader, seen))
@@ -81,9 +84,9 @@ def measure_sets(args: argparse.Namespace, measure: Callable[..., list[dict]],
 
 
 def _by_seed(dataloader: Any, seeds: list[int] | None) -> list[Any]:
-    """A loader for each set of pictures."""
+    """A loader for each set of pictures; building it changes the dict."""
     if seeds is None:
-        return [dataloader]
+        return [deepcopy(dataloader)]
     if dataloader['dataset']['type'] != 'MiniWorldDataset':
         raise ValueError('--first-seeds: only the pictures of the small world are '
                          f'drawn from seeds, not those of '

@@ -1,6 +1,7 @@
 """What all measurements share: labelled pictures and the regions in them."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -11,6 +12,24 @@ from torch.utils.data import DataLoader
 from ...models import DCPCLIP
 
 SCORES = ('mIoU', 'seen_mIoU', 'unseen_mIoU')
+
+
+@contextmanager
+def bare_predictions(model: DCPCLIP, **test_cfg: Any) -> Iterator[None]:
+    """Predictions without a second look; afterwards the model is as it was.
+
+    Args:
+        model: Its words may change meanwhile.
+        **test_cfg: Keys of its ``test_cfg`` that change.
+    """
+    own = model.vocabulary, model.test_cfg, model.tag_validation
+    try:
+        model.test_cfg = dict(model.test_cfg, **test_cfg)
+        model.tag_validation = None
+        yield
+    finally:
+        model.set_vocabulary(own[0])
+        model.test_cfg, model.tag_validation = own[1:]
 
 
 def labelled_pictures(model: DCPCLIP, loader: DataLoader, limit: int | None = None

@@ -1,7 +1,6 @@
 """Whether a word that is asked for alone finds its pixels, and no others."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,22 +11,9 @@ from torch.utils.data import DataLoader
 from ...models import DCPCLIP
 from ...models.segmentors.samples import categories_in
 from ...vocabulary import Vocabulary
-from .pictures import ignore_index_of, labelled_pictures
+from .pictures import bare_predictions, ignore_index_of, labelled_pictures
 
 ABSENT_WORDS = 3  # of each picture
-
-
-@contextmanager
-def bare_probabilities(model: DCPCLIP) -> Iterator[None]:
-    """Predictions with the probability of each pixel's word, and nothing behind it."""
-    own = model.vocabulary, model.test_cfg, model.tag_validation
-    try:
-        model.test_cfg = dict(model.test_cfg, return_probability=True, background=None)
-        model.tag_validation = None
-        yield
-    finally:
-        model.set_vocabulary(own[0])
-        model.test_cfg, model.tag_validation = own[1:]
 
 
 def probability_of(model: DCPCLIP, word: Vocabulary, image: Tensor,
@@ -35,7 +21,7 @@ def probability_of(model: DCPCLIP, word: Vocabulary, image: Tensor,
     """Where one word alone is.
 
     Args:
-        model: Within ``bare_probabilities``.
+        model: Within ``bare_predictions``, with ``return_probability``.
         word: The word.
         image: The picture, [1, 3, H, W].
         sample: Its data sample, which stays as it is.
@@ -76,7 +62,7 @@ def single_word_rows(model: DCPCLIP, loader: DataLoader, thresholds: Sequence[fl
     ious: dict[float, list[float]] = {each: [] for each in thresholds}
     covered: dict[float, list[float]] = {each: [] for each in thresholds}
     count = 0
-    with bare_probabilities(model):
+    with bare_predictions(model, return_probability=True, background=None):
         for image, sample, label in labelled_pictures(model, loader, pictures):
             present = categories_in(label[None], len(words), ignored)[0].cpu().numpy()
             absent = np.random.default_rng(count).permutation((~present).nonzero()[0])
@@ -84,14 +70,14 @@ def single_word_rows(model: DCPCLIP, loader: DataLoader, thresholds: Sequence[fl
             for category in (*present.nonzero()[0], *absent[:ABSENT_WORDS]):
                 probability = probability_of(
                     model, Vocabulary([words.synonyms[category]]), image, sample)
+                true = label == category
                 for threshold in thresholds:
                     found = (probability >= threshold) & counted
-                    if not present[category]:
+                    if present[category]:
+                        ious[threshold].append(
+                            float((found & true).sum() / (found | true).sum()))
+                    else:
                         covered[threshold].append(float(found.sum() / counted.sum()))
-                        continue
-                    true = label == category
-                    ious[threshold].append(
-                        float((found & true).sum() / (found | true).sum()))
             count += 1
     if not all(covered.values()):
         raise ValueError('every picture shows every word: there is none to be absent')

@@ -1,7 +1,6 @@
 """What tag validation (Eq. 17) changes, by its k."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -16,7 +15,12 @@ from ...models.tag_validation import (
     validate_tags,
 )
 from ..scores import count_pixels, summarize
-from .pictures import ignore_index_of, labelled_pictures, main_value
+from .pictures import (
+    bare_predictions,
+    ignore_index_of,
+    labelled_pictures,
+    main_value,
+)
 
 COUNTS = ('renamed', 'right_before', 'right_after')  # of regions
 SCORES = ('mIoU', 'unseen_mIoU')
@@ -47,18 +51,6 @@ def region_rights(old: Tensor, new: Tensor, label: Tensor, categories: Sequence[
         truth = main_value(label, region & (label != ignore_index))
         counts += torch.tensor([1, truth == category, truth == name])
     return counts
-
-
-@contextmanager
-def bare_predictions(model: DCPCLIP) -> Iterator[None]:
-    """Predictions without a second look, but with the features that it would see."""
-    own = model.test_cfg, model.tag_validation
-    try:
-        model.test_cfg = dict(model.test_cfg, return_features=True)
-        model.tag_validation = None
-        yield
-    finally:
-        model.test_cfg, model.tag_validation = own
 
 
 def once(encode: RegionEncoder | None) -> RegionEncoder | None:
@@ -111,7 +103,7 @@ def tag_rows(model: DCPCLIP, loader: DataLoader, top_ks: Sequence[int],
     pixels = {k: torch.zeros(3, len(words), dtype=torch.long) for k in ks}
     renamed = {k: torch.zeros(3, dtype=torch.long) for k in ks}
     count = regions = 0
-    with bare_predictions(model):
+    with bare_predictions(model, return_features=True):
         for image, sample, label in labelled_pictures(model, loader, pictures):
             count += 1
             result = model.predict(image, [sample])[0]
