@@ -1,6 +1,6 @@
 # The training-free mode: the frozen mini CLIP with the same selection and the arg max
 # of the cosine.
-_base_ = './dcpclip_mini.py'
+_base_ = './dcpclip_mini_paper.py'
 model = dict(
     backbone=dict(trainable='none'),
     neck=None,

@@ -150,7 +150,7 @@ def test_cosine_rows_and_selection_rows():
         assert model == whole, path  # sizes and all others are untouched
 
 
-def test_the_paper_s_form_differs_in_loss_and_selection_alone():
+def test_the_paper_s_form_differs_in_loss_selection_and_refinement_alone():
     paths = sorted(FOLDER.glob('*_paper.py'))
     assert len(paths) == 3
     for path in paths:
@@ -164,6 +164,9 @@ def test_the_paper_s_form_differs_in_loss_and_selection_alone():
         forms = [config['model']['selection'].pop('form', 'paper')
                  for config in (paper, default)]
         assert forms == ['paper', 'paper' if 'mini' in path.stem else 'union']
+        assert 'refinement' not in paper['model']
+        refinement = default['model'].pop('refinement', None)
+        assert (refinement is not None) == ('mini' in path.stem)
         assert paper == default
 
 
@@ -197,24 +200,29 @@ def test_both_worlds_switch_the_same():
     real, mini = ({path.stem.removeprefix(f'dcpclip_{world}_'): path
                    for path in (FOLDER / 'ablations' / world).glob('*.py')}
                   for world in ('vitb16', 'mini'))
-    assert len(real) == 31
+    assert len(real) == 33
     # theta 0.5 and the catseg read-out are the real model's own
     assert set(mini) - set(real) == {'theta_05', 'union', 'read_out_catseg'}
     assert set(real) - set(mini) == {'read_out_plain'}
     for name, path in real.items():
-        if name in ('read_out_plain', 'cost_aggregation'):  # own sizes
+        if name in ('read_out_plain', 'cost_aggregation', 'ce_refined'):  # own sizes
             continue
         assert own_text(path) == own_text(mini[name]), name
 
 
 @pytest.mark.parametrize('world', tables.WORLDS)
-def test_rows_that_share_a_training_differ_in_tag_validation_only(world):
+def test_rows_that_share_a_training_differ_in_testing_only(world):
     for name, trained in tables.SAME_TRAINING.items():
         one, other = (Config.fromfile(tables.table_config(n, world, FOLDER)).to_dict()
                       for n in (name, trained))
-        validations = [c['model'].pop('tag_validation') for c in (one, other)]
-        assert validations[0] is None and set(validations[1]) == {'seen', 'top_k'}
+        changed = {key for key in one['model'] | other['model']
+                   if one['model'].get(key) != other['model'].get(key)}
+        assert changed == dict(
+            ce_refined={'refinement'}, ce_refined_shift={'refinement', 'test_cfg'}).get(
+                name, {'tag_validation'})
         for config in (one, other):
+            for key in changed:
+                config['model'].pop(key, None)
             assert config['default_hooks']['vocabulary'] == dict(type='VocabularyHook')
             assert not config.get('custom_hooks')
         assert one == other

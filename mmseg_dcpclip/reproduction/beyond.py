@@ -18,6 +18,8 @@ CHOICES = dict(
     ce_3=('its weight 3', FULL),
     ce_alone=('cross-entropy alone', FULL),
     ce_competition=('+ cross-entropy, competition', 'ce'),
+    ce_refined=('+ cross-entropy, PAMR', 'ce'),
+    ce_refined_shift=('+ cross-entropy, PAMR, shift', 'ce_refined'),
     cost_aggregation=('cost aggregation over every word', FULL))
 
 

@@ -18,7 +18,7 @@ TRAINING_KEYS = ('model', 'train_dataloader', 'optim_wrapper', 'param_scheduler'
                  'train_cfg')
 OPTIONAL_KEYS = ('custom_hooks', 'strategy')  # may change them as well
 # ... without what the model does in tests only.
-TEST_ONLY = ('test_cfg', 'tag_validation')
+TEST_ONLY = ('test_cfg', 'tag_validation', 'refinement')
 
 
 @dataclass

@@ -41,8 +41,9 @@ WORLDS = dict(
                ('ade20k_847', 'pascal_context_459', 'ade20k_150', 'pascal_context_59',
                 'pascal_voc_20'), '0.5'))
 
-# Tag validation acts at test time only: with and without it is one training.
-SAME_TRAINING = dict(dcs_tga='decoder_0_layers', dcs_sed='tga_none', dcs_tga_sed=FULL)
+# What acts at test time only: with and without it is one training.
+SAME_TRAINING = dict(dcs_tga='decoder_0_layers', dcs_sed='tga_none', dcs_tga_sed=FULL,
+                     ce_refined='ce', ce_refined_shift='ce')
 NOT_TRAINED = ('dcpclip_mini_frozen', )
 
 

@@ -16,13 +16,12 @@ from ..resizing import resize
 SHARPNESS = 10.0  # factor on differences in units of the local deviation
 
 
-def shifted(x: Tensor, dilations: Sequence[int], own: bool = False) -> Iterator[Tensor]:
+def shifted(x: Tensor, dilations: Sequence[int]) -> Iterator[Tensor]:
     """The neighbours of every pixel, one after the other.
 
     Args:
         x: [B, C, H, W]; outside, the nearest pixel of the border counts.
         dilations: Distances of the eight neighbours.
-        own: Whether each eight are joined by the pixel itself.
 
     Yields:
         Tensor: [B, C, H, W].
@@ -33,7 +32,7 @@ def shifted(x: Tensor, dilations: Sequence[int], own: bool = False) -> Iterator[
     for step in dilations:
         for down in (-step, 0, step):
             for right in (-step, 0, step):
-                if own or down or right:
+                if down or right:
                     top, left = reach + down, reach + right
                     yield padded[..., top:top + height, left:left + width]
 
@@ -53,13 +52,15 @@ def local_affinity(image: Tensor, dilations: Sequence[int]) -> Tensor:
         Tensor: Weights that sum to 1, float32 [B, 8 D, H, W].
     """
     image = image.float()
+    # Each eight are joined by the pixel itself, whose difference is 0.
     count = 9 * len(dilations)
-    mean, square = torch.zeros_like(image), torch.zeros_like(image)
-    for x in shifted(image, dilations, own=True):
-        mean += x / count
-    for x in shifted(image, dilations, own=True):
-        square += (x - mean)**2
-    unit = (square / (count - 1)).sqrt() / SHARPNESS + 1e-8
+    total, square = torch.zeros_like(image), torch.zeros_like(image)
+    for x in shifted(image, dilations):
+        away = x - image
+        total += away
+        square.addcmul_(away, away)
+    variance = (square - total**2 / count).clamp_(min=0) / (count - 1)
+    unit = variance.sqrt() / SHARPNESS + 1e-8
     return torch.stack([-((x - image).abs() / unit).mean(1)
                         for x in shifted(image, dilations)], 1).softmax(1)
 
