@@ -181,12 +181,12 @@ def load_config(path: Path, options: dict | None = None, *, model: bool = True
         config = _read_config(path)
     if model and not config.get('model'):
         raise ValueError(f'{path} has no model: add a model config to its _base_')
-    for key in options or {}:
+    for key, value in (options or {}).items():  # a=None a.b=1 means what it says
         _make_way(config, key)
-    try:
-        config.merge_from_dict(dict(options or {}))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f'--cfg-options: {error}') from error
+        try:
+            config.merge_from_dict({key: value})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f'--cfg-options {key}: {error}') from error
     from ..engine import apply_variables
     apply_variables(config)
     return config

@@ -88,7 +88,7 @@ def next_commands(picture: Path, checkpoint: Path) -> list[str]:
         ['segment', picture, '--words', 'what you look for; synonyms|of one thing'],
         ['app'],
         ['export', *model, checkpoint.with_name('onnx'), '--cfg-options',
-         'model.tag_validation=None'],
+         'model.tag_validation=None', 'model.refinement=None'],
         ['hub', *model, checkpoint.with_name('hub'), '--delta'],
         ['segment', picture, '--words', 'red dots on blue', '--config',
          checkpoint.with_name('hub')],

@@ -1,8 +1,9 @@
 """Export a model as a graph that runs without this package.
 
-    dcpclip export dcpclip_mini CHECKPOINT OUT --cfg-options model.tag_validation=None
+    dcpclip export dcpclip_mini CHECKPOINT OUT \\
+        --cfg-options model.tag_validation=None model.refinement=None
     dcpclip export dcpclip_vitb16_frozen none OUT --vocabulary ade20k_150 words.txt
-    dcpclip export dcpclip_mini CHECKPOINT OUT --check 50 --vocabulary mini-20 mini-847
+    dcpclip export dcpclip_mini_frozen none OUT --check 50 --vocabulary mini-20 mini-847
 
 OUT gets the graph (model.onnx), what somebody who runs it has to know (model.json), and
 embeddings of words (words.npz), which are an input of the graph: other words need no

@@ -147,6 +147,13 @@ def test_changes_equal_the_metric(tmp_path, frozen, capsys):
     assert '(' in capsys.readouterr().out
 
 
+def test_a_change_may_fill_what_the_options_emptied(tmp_path):
+    own, changed = measure('changes', tmp_path, '--change', 'model.refinement.type=PAMR',
+                           'model.refinement.dilations=(2,4)', '--cfg-options',
+                           'model.refinement=None')
+    assert own['mIoU'] != changed['mIoU']
+
+
 def test_background_equals_words_asked_one_by_one(tmp_path, capsys):
     out = tmp_path / 'rows.json'
     trained = ('dcpclip_mini', 'mmseg_dcpclip://dcpclip_mini')

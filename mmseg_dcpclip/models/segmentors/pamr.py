@@ -61,7 +61,8 @@ def local_affinity(image: Tensor, dilations: Sequence[int]) -> Tensor:
         square.addcmul_(away, away)
     variance = (square - total**2 / count).clamp_(min=0) / (count - 1)
     unit = variance.sqrt() / SHARPNESS + 1e-8
-    return torch.stack([-((x - image).abs() / unit).mean(1)
+    share = -1 / (image.shape[1] * unit)
+    return torch.stack([(x - image).abs_().mul_(share).sum(1)
                         for x in shifted(image, dilations)], 1).softmax(1)
 
 
