@@ -148,9 +148,9 @@ def test_changes_equal_the_metric(tmp_path, frozen, capsys):
 
 
 def test_a_change_may_fill_what_the_options_emptied(tmp_path):
-    own, changed = measure('changes', tmp_path, '--change', 'model.refinement.type=PAMR',
-                           'model.refinement.dilations=(2,4)', '--cfg-options',
-                           'model.refinement=None')
+    own, changed = measure(
+        'changes', tmp_path, '--change', 'model.refinement.type=PAMR',
+        'model.refinement.dilations=(2,4)', '--cfg-options', 'model.refinement=None')
     assert own['mIoU'] != changed['mIoU']
 
 
