@@ -93,7 +93,7 @@ def test_has_both_modes(name):
 
 def largest_view(images, settings):
     """Pixels of the largest view of images [B, 3, H, W], which the backbone gets."""
-    views = make_views(images, **settings.views()).images
+    views = make_views(images, **settings.views(), grid_of=lambda size: size).images
     return views.shape[-2] * views.shape[-1]
 
 

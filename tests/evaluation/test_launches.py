@@ -11,7 +11,7 @@ from mmseg_dcpclip.shipped import config_path
 @pytest.fixture(scope='module')
 def rows():
     """Of the small world's model at its own size."""
-    model = random_model(Config.fromfile(config_path('dcpclip_mini')), 'cpu')
+    model = random_model(Config.fromfile(config_path('dcpclip_mini_paper')), 'cpu')
     return {row['case']: row for row in launch_rows(model, 60, 24, 96)}
 
 
