@@ -220,6 +220,9 @@ def test_rows_that_share_a_training_differ_in_testing_only(world):
         assert changed == dict(
             ce_refined={'refinement'}, ce_refined_shift={'refinement', 'test_cfg'}).get(
                 name, {'tag_validation'})
+        if changed == {'tag_validation'}:
+            assert one['model']['tag_validation'] is None
+            assert set(other['model']['tag_validation']) == {'seen', 'top_k'}
         for config in (one, other):
             for key in changed:
                 config['model'].pop(key, None)
